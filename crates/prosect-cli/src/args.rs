@@ -1,0 +1,181 @@
+//! The command line: every option with its unit and default.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+
+/// Segment anatomy in CT and MR, and write it for the PACS, the printer, the headset and research
+#[derive(Debug, Parser)]
+#[command(
+    name = "prosect",
+    version,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 done, 1 done but a person must look, 2 failed.\nResearch use only: not a medical device. Every result is UNREVIEWED until a clinician has checked it."
+)]
+pub(crate) struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a phantom, segment its liver, and leave a case to look at
+    Demo(Demo),
+    /// List the studies and series of a file, folder or zip, and say which would be taken
+    Inspect(Inspect),
+    /// Segment a CT (DICOM file, folder or zip, or NIfTI) and write a case
+    Segment(Segment),
+    /// List the models, or show one
+    Models(Models),
+}
+
+impl Command {
+    /// Threads asked for, if any.
+    pub(crate) fn threads(&self) -> Option<usize> {
+        match self {
+            Self::Demo(demo) => demo.run.threads,
+            Self::Segment(segment) => segment.run.threads,
+            Self::Inspect(_) | Self::Models(_) => None,
+        }
+    }
+
+    /// Whether stdout carries JSON.
+    pub(crate) fn json(&self) -> bool {
+        match self {
+            Self::Demo(demo) => demo.run.json,
+            Self::Segment(segment) => segment.run.json,
+            Self::Inspect(inspect) => inspect.json,
+            Self::Models(models) => match &models.command {
+                ModelsCommand::List(list) => list.json,
+                ModelsCommand::Info(info) => info.json,
+            },
+        }
+    }
+}
+
+/// Options of every command that segments.
+#[derive(Debug, Args)]
+pub(crate) struct RunOptions {
+    /// Replace an existing case at the output folder
+    #[arg(long, help_heading = "Output")]
+    pub(crate) force: bool,
+    /// Print the result as JSON on stdout
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
+    /// Also write the report as one HTML file here
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) report: Option<PathBuf>,
+    /// Use this many threads [default: as many as the machine has]
+    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1024), help_heading = "Performance")]
+    pub(crate) threads: Option<usize>,
+    /// Look for installed models here [default: PROSECT_HOME, else the user's data folder]
+    #[arg(long, value_name = "DIR", help_heading = "Model")]
+    pub(crate) models: Option<PathBuf>,
+}
+
+/// `prosect demo`
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Write the case here
+    #[arg(short, long, value_name = "DIR", default_value = "prosect-demo", help_heading = "Output")]
+    pub(crate) output: PathBuf,
+    /// Shared options.
+    #[command(flatten)]
+    pub(crate) run: RunOptions,
+}
+
+/// `prosect inspect`
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// DICOM file, folder of any depth, or zip
+    #[arg(value_name = "INPUT")]
+    pub(crate) input: PathBuf,
+    /// Print the inventory as JSON on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `prosect segment`
+#[derive(Debug, Args)]
+pub(crate) struct Segment {
+    /// DICOM file, folder of any depth or zip; or NIfTI (.nii, .nii.gz)
+    #[arg(value_name = "INPUT", help_heading = "Input")]
+    pub(crate) input: PathBuf,
+    /// Write the case into this new folder
+    #[arg(short, long, value_name = "OUT", help_heading = "Output")]
+    pub(crate) output: PathBuf,
+    /// Segment with this model
+    #[arg(long, value_name = "NAME", default_value = "liver-ct", help_heading = "Model")]
+    pub(crate) model: String,
+    /// Take this series [default: the best one, if one is best]
+    #[arg(long, value_name = "UID", help_heading = "Input")]
+    pub(crate) series: Option<String>,
+    /// Modality of a NIfTI, which does not say it itself: CT or MR [default: CT if the values are HU]
+    #[arg(long, value_name = "CODE", help_heading = "Input")]
+    pub(crate) modality: Option<String>,
+    /// Write these formats, separated by commas: seg, nifti, stl, obj, glb, or all
+    #[arg(long, value_name = "LIST", default_value = "all", help_heading = "Output")]
+    pub(crate) format: String,
+    /// Do not write the image into the case
+    #[arg(long, help_heading = "Output")]
+    pub(crate) no_image: bool,
+    /// Shared options.
+    #[command(flatten)]
+    pub(crate) run: RunOptions,
+}
+
+/// `prosect models`
+#[derive(Debug, Args)]
+pub(crate) struct Models {
+    /// What to do with models.
+    #[command(subcommand)]
+    pub(crate) command: ModelsCommand,
+}
+
+/// The commands on models.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// List the shipped and installed models
+    List(ModelsList),
+    /// Show a model's card: use, licence, source, expected accuracy
+    Info(ModelsInfo),
+}
+
+/// `prosect models list`
+#[derive(Debug, Args)]
+pub(crate) struct ModelsList {
+    /// Print the list as JSON on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Look for installed models here [default: PROSECT_HOME, else the user's data folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) models: Option<PathBuf>,
+}
+
+/// `prosect models info`
+#[derive(Debug, Args)]
+pub(crate) struct ModelsInfo {
+    /// The model's name
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Print the card as JSON on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Look for installed models here [default: PROSECT_HOME, else the user's data folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) models: Option<PathBuf>,
+}
+
+/// Prints clap's message: help and version on stdout with exit code 0, the rest on stderr with 2.
+pub(crate) fn explain(error: &clap::Error) -> ExitCode {
+    // A closed pipe is the only way printing fails; then nobody reads.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        _ => ExitCode::from(2),
+    }
+}

@@ -1,0 +1,121 @@
+//! What the user sees while work goes on: one line that moves on a terminal, plain lines
+//! otherwise, always on stderr; and Ctrl-C.
+
+use std::io::{IsTerminal, Write};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use prosect::base::{Cancel, Progress};
+
+use crate::failure::Failure;
+
+/// The moving line is redrawn at most this often.
+const REDRAW: Duration = Duration::from_millis(100);
+/// Time left is told once this much of a step is done and this long has passed.
+const ESTIMATE_FROM: (f64, Duration) = (0.04, Duration::from_millis(1500));
+
+/// One run of the program: progress, cancel, threads.
+pub(crate) struct Session {
+    /// Set by Ctrl-C.
+    pub(crate) cancel: Cancel,
+    /// Threads for the work.
+    pub(crate) threads: usize,
+    line: Mutex<Line>,
+    is_terminal: bool,
+}
+
+/// The step being shown.
+struct Line {
+    step: String,
+    began: Instant,
+    drawn: Option<Instant>,
+}
+
+impl Session {
+    /// Catches Ctrl-C and starts the worker threads.
+    pub(crate) fn start(threads: Option<usize>) -> Result<Self, Failure> {
+        let cancel = Cancel::new();
+        let asked = cancel.clone();
+        ctrlc::set_handler(move || {
+            if asked.is_requested() {
+                // The second time the user does not want to wait for a clean end.
+                std::process::exit(130);
+            }
+            asked.request();
+        })
+        .map_err(|error| Failure::machine(format!("cannot catch Ctrl-C: {error}")))?;
+        let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        prosect::set_threads(threads).map_err(|error| Failure::machine(error.to_string()))?;
+        let line = Mutex::new(Line { step: String::new(), began: Instant::now(), drawn: None });
+        Ok(Self { cancel, threads, line, is_terminal: std::io::stderr().is_terminal() })
+    }
+
+    /// Ends a moving line, so that what follows stands on its own.
+    pub(crate) fn end_line(&self) {
+        if let Ok(mut line) = self.line.lock() {
+            self.finish(&mut line);
+        }
+    }
+
+    fn finish(&self, line: &mut Line) {
+        if self.is_terminal && !line.step.is_empty() {
+            say(&format!("\r\x1b[2K  {} ({:.1} s)\n", line.step, line.began.elapsed().as_secs_f64()));
+        }
+        line.step.clear();
+    }
+}
+
+impl Progress for Session {
+    fn step(&self, name: &str) {
+        let Ok(mut line) = self.line.lock() else { return };
+        self.finish(&mut line);
+        *line = Line { step: name.to_owned(), began: Instant::now(), drawn: None };
+        if self.is_terminal {
+            say(&format!("\r\x1b[2K  {name} ..."));
+        } else {
+            say(&format!("{name}\n"));
+        }
+    }
+
+    fn fraction(&self, done: f64) {
+        // A worker that finds the line busy leaves the drawing to the one who has it.
+        let Ok(mut line) = self.line.try_lock() else { return };
+        if !self.is_terminal || line.drawn.is_some_and(|drawn| drawn.elapsed() < REDRAW) {
+            return;
+        }
+        line.drawn = Some(Instant::now());
+        let elapsed = line.began.elapsed();
+        let done = done.clamp(0.0, 1.0);
+        let left = if done >= ESTIMATE_FROM.0 && elapsed >= ESTIMATE_FROM.1 {
+            format!(", about {:.0} s left", (elapsed.as_secs_f64() / done * (1.0 - done)).ceil())
+        } else {
+            String::new()
+        };
+        say(&format!("\r\x1b[2K  {} {:.0} %{left}", line.step, done * 100.0));
+    }
+}
+
+/// Writes to stderr; nobody is left to tell when that fails.
+pub(crate) fn say(text: &str) {
+    let mut stderr = std::io::stderr().lock();
+    let _ = stderr.write_all(text.as_bytes());
+    let _ = stderr.flush();
+}
+
+/// Writes data to stdout.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    match written {
+        // The reader has gone, as in `prosect inspect … | head`: nothing is lost that anybody wants.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Failure::machine(format!("cannot write to stdout: {error}"))),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Prints a value as JSON on stdout.
+pub(crate) fn print_json<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::machine(error.to_string()))?;
+    print(&(text + "\n"))
+}

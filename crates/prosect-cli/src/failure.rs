@@ -1,0 +1,56 @@
+//! A failed command: what is printed, and exit code 2. The one place where faults become codes.
+
+use std::process::ExitCode;
+
+use prosect::base::{Fault, Faulty};
+
+use crate::console::{print_json, say};
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    fault: Fault,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// The machine or the environment failed.
+    pub(crate) fn machine(message: String) -> Self {
+        Self { fault: Fault::Io, message, hint: None }
+    }
+
+    /// The request does not fit.
+    pub(crate) fn request(message: String, hint: &str) -> Self {
+        Self { fault: Fault::Inconsistent, message, hint: Some(hint.to_owned()) }
+    }
+
+    /// Tells the user and gives the exit code.
+    pub(crate) fn report(&self, json: bool) -> ExitCode {
+        say(&format!("error: {}\n", self.message));
+        if let Some(hint) = &self.hint {
+            say(&format!("hint: {hint}\n"));
+        }
+        if json {
+            let error = serde_json::json!({ "error": { "code": self.fault.name(), "message": self.message, "hint": self.hint } });
+            // The message stands on stderr already; a closed stdout changes nothing.
+            let _ = print_json(&error);
+        }
+        ExitCode::from(2)
+    }
+}
+
+impl<E: Faulty> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let text = cause.to_string();
+            if !message.contains(&text) {
+                message = format!("{message}: {text}");
+            }
+            source = cause.source();
+        }
+        Self { fault: error.fault(), message, hint: error.hint() }
+    }
+}

@@ -1,0 +1,58 @@
+//! The one binary `prosect`: reads the command line, calls the library, speaks to the user.
+//!
+//! Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 done but a person must
+//! look, 2 failed, everywhere the same.
+
+mod args;
+mod console;
+mod failure;
+mod inspect;
+mod models;
+mod segment;
+mod demo;
+mod summary;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Arguments, Command};
+use crate::console::Session;
+use crate::failure::Failure;
+
+/// How a command that did not fail ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Done {
+    /// Nothing to look at.
+    Clean,
+    /// A person must look: exit code 1.
+    WithFindings,
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return args::explain(&error),
+    };
+    let session = match Session::start(arguments.command.threads()) {
+        Ok(session) => session,
+        Err(failure) => return failure.report(arguments.command.json()),
+    };
+    match run(&arguments.command, &session) {
+        Ok(Done::Clean) => ExitCode::SUCCESS,
+        Ok(Done::WithFindings) => ExitCode::from(1),
+        Err(failure) => {
+            session.end_line();
+            failure.report(arguments.command.json())
+        }
+    }
+}
+
+fn run(command: &Command, session: &Session) -> Result<Done, Failure> {
+    match command {
+        Command::Demo(demo) => demo::run(demo, session),
+        Command::Inspect(inspect) => inspect::run(inspect, session),
+        Command::Segment(segment) => segment::run(segment, session),
+        Command::Models(models) => models::run(models),
+    }
+}

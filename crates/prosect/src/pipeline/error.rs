@@ -1,0 +1,133 @@
+//! Why a case could not be made.
+
+use std::io;
+use std::path::PathBuf;
+
+use prosect_base::{Canceled, Fault, Faulty};
+use prosect_dicom::DicomError;
+use prosect_formats::FormatsError;
+use prosect_model::ModelError;
+use prosect_segmentation::SegmentationError;
+use prosect_surface::SurfaceError;
+
+/// Why a case could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PipelineError {
+    /// The output folder is there already.
+    #[error("{path} exists already; nothing was done")]
+    OutputExists {
+        /// The output folder.
+        path: PathBuf,
+    },
+    /// `--force` would remove something else than a case.
+    #[error("{path} is no case of Prosect (it has no case.json) and will not be replaced")]
+    OutputIsNoCase {
+        /// The output folder.
+        path: PathBuf,
+    },
+    /// The output cannot be written.
+    #[error("cannot write {path}: {source}")]
+    Output {
+        /// What was to be written.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The input is not there or cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Input {
+        /// The input.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A format that Prosect does not know.
+    #[error("unknown format {format:?}; known are seg, nifti, stl, obj, glb and all")]
+    UnknownFormat {
+        /// The word.
+        format: String,
+    },
+    /// DICOM SEG needs DICOM frames.
+    #[error("a DICOM SEG lies on the frames of a DICOM series, and a NIfTI has none")]
+    SegWithoutDicom,
+    /// `--series` with a NIfTI.
+    #[error("a NIfTI has no series to choose from")]
+    SeriesOfNifti,
+    /// The NIfTI's modality is not known.
+    #[error("a NIfTI does not say its modality, and these values (from {low:.0} to {high:.0}) do not look like HU of a CT")]
+    ModalityUnknown {
+        /// Smallest value.
+        low: f32,
+        /// Largest value.
+        high: f32,
+    },
+    /// The model was not made for this modality.
+    #[error("the model {model} was made for {made_for}, not for {modality}")]
+    WrongModality {
+        /// The model.
+        model: String,
+        /// Its modalities.
+        made_for: String,
+        /// The input's.
+        modality: String,
+    },
+    /// Reading or writing DICOM failed.
+    #[error(transparent)]
+    Dicom(#[from] DicomError),
+    /// Reading or writing another file failed.
+    #[error("{path}: {source}")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: FormatsError,
+    },
+    /// The model failed.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A surface failed for another reason than its shape.
+    #[error(transparent)]
+    Surface(#[from] SurfaceError),
+    /// Layers and segments do not fit: a fault of Prosect's.
+    #[error(transparent)]
+    Segmentation(#[from] SegmentationError),
+    /// The user asked to stop.
+    #[error(transparent)]
+    Canceled(#[from] Canceled),
+}
+
+impl Faulty for PipelineError {
+    fn fault(&self) -> Fault {
+        match self {
+            Self::OutputExists { .. } | Self::OutputIsNoCase { .. } | Self::SegWithoutDicom | Self::SeriesOfNifti | Self::WrongModality { .. } => {
+                Fault::Inconsistent
+            }
+            Self::ModalityUnknown { .. } | Self::UnknownFormat { .. } => Fault::Unsupported,
+            Self::Output { .. } | Self::Input { .. } => Fault::Io,
+            Self::Dicom(error) => error.fault(),
+            Self::Format { source, .. } => source.fault(),
+            Self::Model(error) => error.fault(),
+            Self::Surface(error) => error.fault(),
+            Self::Segmentation(error) => error.fault(),
+            Self::Canceled(_) => Fault::Canceled,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::OutputExists { .. } => Some("choose another folder with -o, or replace this case with --force".into()),
+            Self::OutputIsNoCase { .. } => Some("choose another folder with -o".into()),
+            Self::Output { source, .. } if source.kind() == io::ErrorKind::StorageFull => Some("free some space; nothing half-made was left behind".into()),
+            Self::UnknownFormat { .. } => Some("further formats (3mf, ply, rtstruct, ...) come with later versions".into()),
+            Self::SegWithoutDicom => Some("segment the DICOM series itself, or leave out seg: --format nifti,stl,obj,glb".into()),
+            Self::SeriesOfNifti => Some("leave out --series".into()),
+            Self::ModalityUnknown { .. } => Some("say it with --modality CT or --modality MR".into()),
+            Self::Dicom(error) => error.hint(),
+            Self::Format { source, .. } => source.hint(),
+            Self::Model(error) => error.hint(),
+            Self::Surface(error) => error.hint(),
+            _ => None,
+        }
+    }
+}
