@@ -19,7 +19,8 @@ pub(crate) fn run(arguments: &Demo, session: &Session) -> Result<Done, Failure> 
     let stage = Stage::begin(&arguments.output, arguments.run.force)?;
     let series_folder = stage.folder().join(SERIES_FOLDER);
     let phantom = Phantom::abdomen();
-    let written = phantom.write_dicom_series(&series_folder, &PhantomSeriesOptions::default(), session, &session.cancel)?;
+    let options = PhantomSeriesOptions::new()?;
+    let written = phantom.write_dicom_series(&series_folder, &options, session, &session.cancel)?;
     let request = Request {
         input: InputChoice { path: series_folder, ..InputChoice::default() },
         model: "liver-ct".into(),

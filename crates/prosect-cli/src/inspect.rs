@@ -36,7 +36,7 @@ struct SeriesListing<'a> {
     series_uid: &'a str,
     modality: &'a str,
     description: &'a str,
-    number: Option<i32>,
+    number: Option<i64>,
     n_instances: usize,
     n_slices: usize,
     columns_rows: Option<[usize; 2]>,

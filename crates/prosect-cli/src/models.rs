@@ -40,7 +40,9 @@ pub(crate) fn run(arguments: &Models) -> Result<Done, Failure> {
             let listed = store.list()?.into_iter().find(|listed| listed.manifest.name == info.name);
             let listed = listed.ok_or_else(|| Failure::machine(format!("the model {} vanished while it was read", info.name)))?;
             if info.json {
-                print_json(&card(&listed))?;
+                let mut card = card(&listed);
+                card["weights_sha256"] = model.weights_sha256().into();
+                print_json(&card)?;
             } else {
                 print(&page(&listed, model.weights_sha256()))?;
             }
@@ -69,7 +71,7 @@ fn card(listed: &Listed) -> Value {
         "version": manifest.version,
         "origin": origin(listed),
         "intended_use": manifest.intended_use,
-        "modalities": manifest.modalities.iter().map(|m| json!({ "modality": m.modality, "status": m.status })).collect::<Vec<_>>(),
+        "modalities": manifest.modalities.iter().map(|m| json!({ "modality": m.modality, "status": m.status.to_string() })).collect::<Vec<_>>(),
         "structures": manifest.structures.iter().map(|s| json!({
             "name": s.structure.name,
             "label_value": s.label_value,
@@ -80,7 +82,7 @@ fn card(listed: &Listed) -> Value {
         "license_code": manifest.license_code,
         "license_weights": manifest.license_weights,
         "source": manifest.source,
-        "weights_sha256": manifest.weights_sha256,
+        "provenance": manifest.provenance,
     })
 }
 
@@ -89,6 +91,7 @@ fn page(listed: &Listed, weights_sha256: &str) -> String {
     // Writing to a String cannot fail.
     let mut text = String::new();
     let _ = writeln!(text, "{} {} ({})", manifest.name, manifest.version, origin(listed));
+    let _ = writeln!(text, "               {}", manifest.title);
     let _ = writeln!(text, "intended use   {}", manifest.intended_use);
     for modality in &manifest.modalities {
         let _ = writeln!(text, "modality       {}: {}", modality.modality, modality.status);
@@ -99,6 +102,7 @@ fn page(listed: &Listed, weights_sha256: &str) -> String {
     }
     let _ = writeln!(text, "licence        code {}, weights {}", manifest.license_code, manifest.license_weights);
     let _ = writeln!(text, "source         {}", manifest.source);
+    let _ = writeln!(text, "provenance     {}", manifest.provenance);
     let _ = writeln!(text, "weights        sha256 {weights_sha256} (checked)");
     text
 }

@@ -93,11 +93,12 @@ impl<'a> Bundle<'a> {
             return Ok(());
         }
         fs::create_dir_all(self.folder.join("surfaces")).map_err(|source| PipelineError::Output { path: "surfaces".into(), source })?;
+        let parts: Vec<(&SurfacePart, &Surface)> = parts.iter().map(|(part, surface)| (part, *surface)).collect();
         for entry in &parts {
             let name = entry.0.name.clone();
             if formats.wants(Format::Stl) {
                 let path = format!("surfaces/{name}.stl");
-                self.add(&path, "surface, binary STL, LPS mm", |out| stl::write(entry.1, &entry.0, out).map(drop).map_err(in_file(&path)))?;
+                self.add(&path, "surface, binary STL, LPS mm", |out| stl::write(entry.1, entry.0, out).map(drop).map_err(in_file(&path)))?;
             }
             if formats.wants(Format::Obj) {
                 let (path, material) = (format!("surfaces/{name}.obj"), format!("{name}.mtl"));
@@ -134,7 +135,7 @@ impl<'a> Bundle<'a> {
 /// What the mesh writers need to know of a segment.
 fn part(segmentation: &Segmentation, segment: &Segment) -> SurfacePart {
     let volume_ml = measure::volume_ml(&segmentation.layers()[segment.layer], segment.label_value);
-    SurfacePart::of(segment, volume_ml)
+    SurfacePart::of(segment, segmentation, volume_ml)
 }
 
 /// Names the file in an error of the formats crate. A full disk keeps its own kind.

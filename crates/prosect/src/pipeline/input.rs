@@ -79,6 +79,8 @@ fn read_nifti(choice: &InputChoice, progress: &dyn Progress) -> Result<Input, Pi
     if choice.modality.is_none() {
         findings.push(finding(Severity::Note, "modality_assumed", "the NIfTI does not say its modality; its values look like HU, so it was taken as CT"));
     }
+    let no_frames = "no DICOM SEG can be made: a NIfTI has no source frames";
+    findings.push(finding(Severity::Note, "no_source_frames", no_frames));
     let record = InputRecord {
         kind: "nifti".into(),
         modality,
@@ -121,7 +123,7 @@ fn read_dicom(choice: &InputChoice, modalities: &[&str], progress: &dyn Progress
     let mut left_out: Vec<LeftOut> = others.map(|v| LeftOut { what: v.series.uid.clone(), why: v.reason.clone() }).collect();
     left_out.extend(inventory.left_out.iter().map(|f| LeftOut { what: f.label.clone(), why: f.reason.clone() }));
     let mut findings: Vec<Finding> =
-        inventory.findings().iter().map(|f| finding(Severity::Check, "file_left_out", &format!("{} was left out: {}", f.label, f.reason))).collect();
+        inventory.findings().iter().map(|f| finding(Severity::Check, f.code, &f.message)).collect();
     let series = load_series(chosen, &limits, progress, cancel)?;
     findings.extend(series.findings.iter().map(|f| finding(Severity::Check, f.code, &f.message)));
     findings.extend(series.notes.iter().map(|note| finding(Severity::Note, "series", note)));

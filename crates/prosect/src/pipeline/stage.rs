@@ -11,6 +11,8 @@ use crate::pipeline::error::PipelineError;
 #[derive(Debug)]
 pub struct Stage {
     folder: PathBuf,
+    /// Folders above it that were not there before, the deepest first.
+    new_parents: Vec<PathBuf>,
     out: PathBuf,
     replace: bool,
     committed: bool,
@@ -37,10 +39,12 @@ impl Stage {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
             _ => PathBuf::from("."),
         };
+        let new_parents: Vec<PathBuf> =
+            parent.ancestors().take_while(|p| !p.as_os_str().is_empty() && !p.exists()).map(Path::to_path_buf).collect();
         fs::create_dir_all(&parent).map_err(failed)?;
         let folder = parent.join(format!(".{}.partial-{}", name.to_string_lossy(), std::process::id()));
         fs::create_dir(&folder).map_err(failed)?;
-        Ok(Self { folder, out: out.into(), replace, committed: false })
+        Ok(Self { folder, new_parents, out: out.into(), replace, committed: false })
     }
 
     /// Where to write meanwhile.
@@ -80,6 +84,10 @@ impl Drop for Stage {
         if !self.committed {
             // Nothing can be told from here; what stays behind carries `.partial` in its name.
             let _ = fs::remove_dir_all(&self.folder);
+            for parent in &self.new_parents {
+                // Only empty ones go.
+                let _ = fs::remove_dir(parent);
+            }
         }
     }
 }
@@ -97,17 +105,17 @@ mod tests {
     #[test]
     fn a_folder_appears_whole_or_not_at_all() {
         let parent = tempfile::tempdir().unwrap();
-        let out = parent.path().join("deep/case");
+        let out = parent.path().join("new/deep/case");
         let stage = Stage::begin(&out, false).unwrap();
         fs::write(stage.folder().join("case.json"), "{}").unwrap();
         assert!(!out.exists());
         drop(stage);
-        assert_eq!(fs::read_dir(parent.path().join("deep")).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
         let stage = Stage::begin(&out, false).unwrap();
         fs::write(stage.folder().join("case.json"), "{}").unwrap();
         stage.commit().unwrap();
         assert!(out.join("case.json").is_file());
-        assert_eq!(fs::read_dir(parent.path().join("deep")).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(parent.path().join("new/deep")).unwrap().count(), 1);
     }
 
     #[test]

@@ -9,6 +9,16 @@ use prosect_surface::{ExtractOptions, Field, Surface, SurfaceError, SurfaceRepor
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::labels::INSIDE;
 
+/// What `prosect_surface::prove` has found true of every surface that is written.
+const PROVED: [&str; 6] = [
+    "closed",
+    "2-manifold at edges and corners",
+    "outward",
+    "no degenerate triangle",
+    "no duplicate triangle",
+    "no self-intersection",
+];
+
 /// Surfaces in the order of the segments; `None` where there is nothing, or nothing proven.
 #[derive(Default)]
 pub(crate) struct Made {
@@ -52,4 +62,23 @@ pub(crate) fn extract_all(
         made.records.push(record);
     }
     Ok(made)
+}
+
+/// The report in the case's words.
+fn surface_record(report: &SurfaceReport) -> SurfaceRecord {
+    let reduced = if report.smoothing_reduced { ", less than usual, because the proof failed with more" } else { "" };
+    let rounded = |value: f64| (value * 1e4).round() / 1e4;
+    SurfaceRecord {
+        triangles: report.proof.n_triangles,
+        shells: report.proof.n_shells,
+        volume_ml: rounded(report.proof.volume_ml),
+        volume_error_percent: rounded(report.volume_error_percent),
+        moved_by_smoothing: Boundary {
+            mean_mm: rounded(report.moved.mean_mm),
+            p95_mm: rounded(report.moved.p95_mm),
+            max_mm: rounded(report.moved.largest_mm),
+        },
+        smoothing: format!("smoothed over {:.2} mm, volume kept{reduced}", report.smoothing_mm),
+        proof: PROVED.map(str::to_owned).to_vec(),
+    }
 }

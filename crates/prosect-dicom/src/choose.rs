@@ -1,0 +1,199 @@
+//! Which series of an inventory is taken, and for each of the others why it is not.
+
+use prosect_base::Fault;
+
+use crate::error::DicomError;
+use crate::inventory::{Inventory, Series};
+use crate::name;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Choice<'a> {
+    /// One series by its UID; otherwise the best is taken.
+    pub series_uid: Option<&'a str>,
+    /// Modalities that the model was made for, as DICOM writes them; empty means any.
+    pub modalities: &'a [&'a str],
+}
+
+/// What is thought of one series.
+#[derive(Clone, Debug)]
+pub struct Verdict<'a> {
+    /// The series.
+    pub series: &'a Series,
+    /// Whether it could be taken.
+    pub fits: bool,
+    /// Higher is better; comparable within one inventory. 0 where it does not fit.
+    pub score: f64,
+    /// What it is, or why it does not fit.
+    pub reason: String,
+    /// Why it does not fit.
+    misfit: Option<Misfit>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Misfit {
+    NoImages,
+    Modality,
+    Geometry,
+    Scout,
+    Small,
+}
+
+/// Fewer slices than this are a sample or a reference, unless asked for by UID.
+const FEWEST_SLICES: usize = 8;
+/// Scores closer than this are equal: neither coverage, spacing nor kind sets the series apart.
+const EQUAL_SCORES: f64 = 3.0;
+
+/// Judges every series, the best first.
+pub fn judge_series<'a>(inventory: &'a Inventory, choice: &Choice) -> Vec<Verdict<'a>> {
+    let mut verdicts: Vec<Verdict> = inventory.series().map(|series| judge(series, choice)).collect();
+    verdicts.sort_by(|a, b| b.fits.cmp(&a.fits).then(b.score.total_cmp(&a.score)));
+    verdicts
+}
+
+/// The one series to take.
+///
+/// # Errors
+/// [`DicomError`] when there is no image series, none that fits, or several fit equally well.
+pub fn choose_series<'a>(inventory: &'a Inventory, choice: &Choice) -> Result<&'a Series, DicomError> {
+    let verdicts = judge_series(inventory, choice);
+    if let Some(uid) = choice.series_uid {
+        return choose_by_uid(inventory, &verdicts, uid, choice);
+    }
+    let fitting: Vec<&Verdict> = verdicts.iter().filter(|v| v.fits).collect();
+    let Some(best) = fitting.first() else {
+        return Err(none_fits(inventory, &verdicts, choice));
+    };
+    let equals: Vec<&&Verdict> = fitting.iter().filter(|v| best.score - v.score < EQUAL_SCORES).collect();
+    if equals.len() > 1 {
+        let listed: Vec<String> = equals.iter().map(|v| format!("{} {}", v.series.uid, described(v))).collect();
+        return Err(DicomError::Ambiguous { n_series: equals.len(), candidates: listed.join("; ") });
+    }
+    Ok(best.series)
+}
+
+fn choose_by_uid<'a>(inventory: &Inventory, verdicts: &[Verdict<'a>], uid: &str, choice: &Choice) -> Result<&'a Series, DicomError> {
+    let Some(verdict) = verdicts.iter().find(|v| v.series.uid == uid) else {
+        let known: Vec<String> = verdicts.iter().map(|v| format!("{} {}", v.series.uid, described(v))).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join("; ") };
+        return Err(DicomError::NoSuchSeries { series_uid: uid.to_owned(), label: inventory.label.clone(), known });
+    };
+    match verdict.misfit {
+        None => Ok(verdict.series),
+        Some(Misfit::Modality) => Err(DicomError::WrongModality {
+            series_uid: uid.to_owned(),
+            modality: name::of_modality(&verdict.series.modality).to_owned(),
+            wanted: wanted(choice),
+        }),
+        Some(_) => Err(unusable(verdict)),
+    }
+}
+
+fn unusable(verdict: &Verdict) -> DicomError {
+    let fault = verdict.series.arrangement.obstacle.as_ref().map_or(Fault::Unsupported, |obstacle| obstacle.fault);
+    DicomError::Unusable { series_uid: verdict.series.uid.clone(), reason: verdict.reason.clone(), fault }
+}
+
+fn none_fits(inventory: &Inventory, verdicts: &[Verdict], choice: &Choice) -> DicomError {
+    let label = inventory.label.clone();
+    if verdicts.iter().all(|v| v.misfit == Some(Misfit::NoImages)) {
+        let mut found: Vec<String> = verdicts.iter().map(described).collect();
+        found.extend(left_out(inventory));
+        return DicomError::NoImageSeries { label, found: found.join("; ") };
+    }
+    // A series that is right but for its geometry is what the user meant: tell what is wrong with it.
+    let meant: Vec<&Verdict> = verdicts.iter().filter(|v| v.misfit == Some(Misfit::Geometry)).collect();
+    if let [only] = meant.as_slice() {
+        return unusable(only);
+    }
+    let found: Vec<String> = verdicts.iter().map(|v| format!("{} {}", v.series.uid, described(v))).chain(left_out(inventory)).collect();
+    DicomError::NoFittingSeries { wanted: wanted(choice), found: found.join("; ") }
+}
+
+fn left_out(inventory: &Inventory) -> Option<String> {
+    let first = inventory.left_out.iter().find(|f| f.is_finding()).or(inventory.left_out.first())?;
+    Some(format!("{} files left out, such as {} ({})", inventory.left_out.len(), first.label, first.reason))
+}
+
+fn wanted(choice: &Choice) -> String {
+    let names: Vec<&str> = choice.modalities.iter().map(|m| name::of_modality(m)).collect();
+    if names.is_empty() { "any modality".to_owned() } else { names.join(" or ") }
+}
+
+fn described(verdict: &Verdict) -> String {
+    let Series { modality, description, number, .. } = verdict.series;
+    let number = number.map_or_else(String::new, |n| format!("{n}, "));
+    format!("({}, {number}\"{description}\": {})", name::of_modality(modality), verdict.reason)
+}
+
+fn judge<'a>(series: &'a Series, choice: &Choice) -> Verdict<'a> {
+    match misfit(series, choice) {
+        Some((misfit, reason)) => Verdict { series, fits: false, score: 0.0, reason, misfit: Some(misfit) },
+        None => Verdict { series, fits: true, score: score(series), reason: summary(series), misfit: None },
+    }
+}
+
+fn misfit(series: &Series, choice: &Choice) -> Option<(Misfit, String)> {
+    let modality = name::of_modality(&series.modality);
+    let named = choice.series_uid == Some(series.uid.as_str());
+    if series.shape.is_none() || matches!(series.modality.as_str(), "SEG" | "RTDOSE" | "RTSTRUCT" | "SR" | "PR" | "KO") {
+        return Some((Misfit::NoImages, format!("{modality}: no image of the patient")));
+    }
+    if !choice.modalities.is_empty() && !choice.modalities.contains(&series.modality.as_str()) {
+        return Some((Misfit::Modality, format!("{modality}: the model was made for {}", wanted(choice))));
+    }
+    if series.scout && !named {
+        return Some((Misfit::Scout, "scout".to_owned()));
+    }
+    if let Some(reason) = &series.obstacle {
+        // One picture alone is no stack in the first place.
+        let kind = if series.n_slices == 1 { Misfit::Small } else { Misfit::Geometry };
+        return Some((kind, reason.clone()));
+    }
+    if series.n_slices < FEWEST_SLICES && !named {
+        let plural = if series.n_slices == 1 { "slice" } else { "slices" };
+        return Some((Misfit::Small, format!("only {} {plural}; name it with --series to take it all the same", series.n_slices)));
+    }
+    None
+}
+
+/// For example `CT, 135 axial slices, 3.27 mm, covers 441 mm`.
+fn summary(series: &Series) -> String {
+    let plane = name::of_plane(series.orientation.as_deref().unwrap_or_default());
+    let spacing_mm = series.spacing_mm.map_or(0.0, |s| s[2]);
+    let extent_mm = series.extent_mm.unwrap_or(0.0);
+    let modality = name::of_modality(&series.modality);
+    format!("{modality}, {} {plane} slices, {spacing_mm:.2} mm, covers {extent_mm:.0} mm", series.n_slices)
+}
+
+/// Coverage, fineness and kind, in points out of about 100.
+fn score(series: &Series) -> f64 {
+    // A trunk is 300 mm and more; beyond, more coverage is not better.
+    let coverage = 50.0 * (series.extent_mm.unwrap_or(0.0) / 300.0).min(1.0);
+    // 1 mm slices are best, 5 mm and thicker ones get nothing.
+    let spacing_mm = series.spacing_mm.map_or(5.0, |s| s[2]);
+    let fineness = 25.0 * ((5.0 - spacing_mm) / 4.0).clamp(0.0, 1.0);
+    let plane = name::of_plane(series.orientation.as_deref().unwrap_or_default());
+    let as_scanned = if plane == "axial" { 15.0 } else { 0.0 };
+    let kind = |words: &[&str]| series.image_type.iter().any(|value| words.iter().any(|w| value.contains(w)));
+    let projected = if kind(&["MIP", "MINIP", "PROJECTION", "VRT"]) { 40.0 } else { 0.0 };
+    let reformatted = if kind(&["MPR", "REFORMATTED", "SECONDARY"]) { 12.0 } else { 0.0 };
+    let sharp = if is_sharp(&series.kernel) { 8.0 } else { 0.0 };
+    10.0 + coverage + fineness + as_scanned - projected - reformatted - sharp
+}
+
+/// Whether a reconstruction kernel is made for lung or bone, by the vendors' names: GE's words,
+/// Siemens' and Canon's numbers (B60 and above, FC30 and above).
+fn is_sharp(kernel: &str) -> bool {
+    let kernel = kernel.to_ascii_uppercase();
+    if ["LUNG", "BONE", "EDGE", "SHARP"].iter().any(|word| kernel.contains(word)) {
+        return true;
+    }
+    let digits: String = kernel.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+    let number: u32 = digits.parse().unwrap_or(0);
+    match kernel.chars().next() {
+        Some('F') => number >= 30,
+        Some('B' | 'H' | 'I' | 'Q') => number >= 60,
+        _ => false,
+    }
+}

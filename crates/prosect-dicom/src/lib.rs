@@ -1,0 +1,28 @@
+//! DICOM data sets: series to volume, segmentation to SEG. No sockets, no processes.
+//!
+//! The way in: [`inspect`] lists what an input holds, [`choose_series`] takes one series,
+//! [`load_series`] makes a volume of it. The way out: [`write_seg`].
+
+mod error;
+pub mod uid;
+mod name;
+mod charset;
+mod reader;
+mod attribute;
+mod file;
+mod source;
+mod instance;
+mod arrange;
+mod inventory;
+mod inspect;
+mod choose;
+mod pixel;
+mod load;
+mod seg;
+
+pub use choose::{Choice, Verdict, choose_series, judge_series};
+pub use error::DicomError;
+pub use inspect::inspect;
+pub use load::{Finding, ImageSeries, SourceFrame, SourceHeader, load_series};
+pub use inventory::{Inventory, LeftOut, LeftOutKind, Series, Study};
+pub use seg::{Moment, SegOptions, SegReport, write_seg};

@@ -1,0 +1,133 @@
+//! What can go wrong with models, and whose fault it is.
+
+use std::path::PathBuf;
+
+use prosect_base::{Canceled, Fault, Faulty};
+use prosect_nn::error::{FaultClass, NetworkError};
+use prosect_volume::GridError;
+
+/// Why a model could not be found, loaded or run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// No model has this name.
+    #[error("there is no model named {name}; known are {known}")]
+    UnknownModel {
+        /// The name asked for.
+        name: String,
+        /// The names that exist, joined by commas.
+        known: String,
+    },
+    /// The manifest cannot be understood.
+    #[error("the manifest of model {model} cannot be used: {reason}")]
+    Manifest {
+        /// The model's folder name.
+        model: String,
+        /// What and where.
+        reason: String,
+    },
+    /// A file is not the one that the manifest describes.
+    #[error("{file} of model {model} has SHA-256 {found}, but its manifest says {expected}: the file was changed or damaged")]
+    Checksum {
+        /// The model.
+        model: String,
+        /// The file's name.
+        file: String,
+        /// From the manifest, in hexadecimal.
+        expected: String,
+        /// Of the file, in hexadecimal.
+        found: String,
+    },
+    /// A file of a model cannot be read.
+    #[error("cannot read {path}: {source}", path = path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file of a model is larger than a model can be.
+    #[error("{path} has {bytes} bytes; the limit for a file of a model is {limit}", path = path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The network cannot be loaded or run.
+    #[error("network of model {model}: {source}")]
+    Network {
+        /// The model.
+        model: String,
+        /// What the engine said.
+        source: NetworkError,
+    },
+    /// The engine does not reproduce the model's recorded answer on this machine.
+    #[error("model {model} fails its self-test on this machine: probability {found} where {expected} is recorded; results would be wrong")]
+    SelfTest {
+        /// The model.
+        model: String,
+        /// The recorded probability.
+        expected: f32,
+        /// The computed probability.
+        found: f32,
+    },
+    /// The model was not made for this kind of image.
+    #[error("the model {model} was made for {made_for}, not for {modality}")]
+    WrongModality {
+        /// The model.
+        model: String,
+        /// The modalities of the manifest, joined by `and`.
+        made_for: String,
+        /// The modality of the image.
+        modality: String,
+    },
+    /// A grid derived from the image's is impossible.
+    #[error("the image's grid cannot be resampled: {0}")]
+    Grid(#[from] GridError),
+    /// The caller asked to stop.
+    #[error(transparent)]
+    Canceled(#[from] Canceled),
+}
+
+impl ModelError {
+    /// Names the model in an error of the engine; a cancellation stays one.
+    pub(crate) fn network(model: &str) -> impl Fn(NetworkError) -> Self + use<> {
+        let model = model.to_owned();
+        move |source| match source.class() {
+            FaultClass::Canceled => Self::Canceled(Canceled),
+            _ => Self::Network { model: model.clone(), source },
+        }
+    }
+}
+
+impl Faulty for ModelError {
+    fn fault(&self) -> Fault {
+        match self {
+            Self::UnknownModel { .. } | Self::WrongModality { .. } | Self::SelfTest { .. } => Fault::Inconsistent,
+            Self::Manifest { .. } | Self::Checksum { .. } => Fault::Malformed,
+            Self::Io { .. } => Fault::Io,
+            Self::TooLarge { .. } => Fault::Limit,
+            Self::Network { source, .. } => match source.class() {
+                FaultClass::Malformed => Fault::Malformed,
+                FaultClass::Unsupported => Fault::Unsupported,
+                FaultClass::Inconsistent => Fault::Inconsistent,
+                FaultClass::Limit => Fault::Limit,
+                FaultClass::Canceled => Fault::Canceled,
+            },
+            Self::Grid(error) => error.fault(),
+            Self::Canceled(_) => Fault::Canceled,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::UnknownModel { .. } => Some("`prosect models list` shows what is there".into()),
+            Self::Checksum { .. } => Some("put the model's folder there again from its source, or remove it".into()),
+            Self::SelfTest { .. } => Some("report this with the output of `prosect models info` and the processor's name".into()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The CPU backend: memory layout, kernels, threads.
+
+pub(crate) mod layout;
+pub(crate) mod direct;
+pub(crate) mod norm;
+pub(crate) mod pool;
+pub(crate) mod linear;
+pub(crate) mod transfer;
+pub(crate) mod team;
+pub(crate) mod arch;

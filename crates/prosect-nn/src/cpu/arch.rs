@@ -1,0 +1,105 @@
+//! Kernels per instruction set, and the one place where `unsafe` stands in the product's numbers.
+//!
+//! The algorithm is written once in `generic` over a `Vector`; `portable`, `avx2` and `avx512` supply the vector. The safe
+//! functions here check every bound and that the processor has the instruction set, then choose.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod generic;
+pub(crate) mod line;
+mod portable;
+
+use super::layout::LANES;
+use crate::isa::Isa;
+
+/// Most vectors of output channels that one tile computes at once.
+pub(crate) const MAX_VECTORS: usize = 3;
+/// Most blocks of 8 output channels that one tile writes: AVX-512 vectors hold two.
+pub(crate) const MAX_BLOCKS: usize = 2 * MAX_VECTORS;
+
+/// Output channels in one vector of this instruction set.
+pub(crate) fn vector_lanes(isa: Isa) -> usize {
+    match isa {
+        Isa::Portable | Isa::Avx2 => 8,
+        Isa::Avx512 => 16,
+    }
+}
+
+/// One row of output voxels of one group of output channels, by direct convolution.
+pub(crate) struct ConvRow<'a> {
+    /// The input tensor from the first tap of the row's first voxel on.
+    pub(crate) input: &'a [f32],
+    /// Floats from block to block, plane to plane, row to row of the input.
+    pub(crate) strides: [usize; 3],
+    /// Input channels.
+    pub(crate) channels: usize,
+    pub(crate) kernel: [usize; 3],
+    /// `[in / 8][k0][k1][k2][in % 8][vectors * lanes]`.
+    pub(crate) weights: &'a [f32],
+    /// `[vectors * lanes]`.
+    pub(crate) bias: &'a [f32],
+    /// Vectors of output channels, 1 to [`MAX_VECTORS`].
+    pub(crate) vectors: usize,
+    /// Voxels of the row.
+    pub(crate) width: usize,
+}
+
+impl ConvRow<'_> {
+    /// Everything that the kernels rely on.
+    fn assert_bounds(&self, isa: Isa, planes: &[&mut [f32]], start: usize) {
+        let [k0, k1, k2] = self.kernel;
+        let lanes = vector_lanes(isa);
+        assert!(
+            self.channels > 0 && self.width > 0 && k0 > 0 && k1 > 0 && k2 > 0,
+            "an empty convolution"
+        );
+        assert!(
+            (1..=MAX_VECTORS).contains(&self.vectors),
+            "a group of the wrong size"
+        );
+        let last_tap = (self.channels.div_ceil(LANES) - 1) * self.strides[0]
+            + (k0 - 1) * self.strides[1]
+            + (k1 - 1) * self.strides[2]
+            + (self.width - 1 + k2 - 1) * LANES;
+        assert!(
+            last_tap + LANES <= self.input.len(),
+            "the input ends before the last tap"
+        );
+        assert_eq!(
+            self.weights.len(),
+            self.channels * k0 * k1 * k2 * self.vectors * lanes,
+            "weights of the wrong size"
+        );
+        assert_eq!(
+            self.bias.len(),
+            self.vectors * lanes,
+            "bias of the wrong size"
+        );
+        assert!(
+            !planes.is_empty() && planes.len() * LANES <= self.vectors * lanes,
+            "planes of the wrong number"
+        );
+        assert!(
+            planes
+                .iter()
+                .all(|plane| start + self.width * LANES <= plane.len()),
+            "the output row ends early"
+        );
+    }
+}
+
+/// Computes `row` and writes it at `start` of each plane; the planes are the group's blocks of output channels in order.
+pub(crate) fn convolve_row(isa: Isa, row: &ConvRow<'_>, planes: &mut [&mut [f32]], start: usize) {
+    row.assert_bounds(isa, planes, start);
+    match isa {
+        Isa::Portable => portable::convolve_row(row, planes, start),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => avx2::convolve_row(row, planes, start),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => avx512::convolve_row(row, planes, start),
+        #[cfg(not(target_arch = "x86_64"))]
+        Isa::Avx2 | Isa::Avx512 => portable::convolve_row(row, planes, start),
+    }
+}
