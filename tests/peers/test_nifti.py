@@ -24,7 +24,8 @@ def test_nibabel_and_simpleitk_see_the_same_grid(any_case: Case, name):
         lps_mm = theirs.TransformIndexToPhysicalPoint(corner)
         # 1e-3 mm: affines in NIfTI are f32.
         assert np.allclose(lps_of(ours, np.array([corner]))[0], lps_mm, atol=1e-3), corner
-    assert np.array_equal(np.asanyarray(ours.dataobj), SimpleITK.GetArrayFromImage(theirs).transpose(2, 1, 0))
+    # 1e-6: the confidence is scaled to 0..1 on reading, in f64 by one reader and in f32 by the other.
+    assert np.allclose(np.asanyarray(ours.dataobj), SimpleITK.GetArrayFromImage(theirs).transpose(2, 1, 0), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -104,15 +105,16 @@ def test_volumes_are_those_of_the_voxels(any_case):
         assert np.allclose(structure["centroid_lps_mm"], centroid, atol=0.05)
 
 
-def test_confidence_is_one_byte_a_voxel_and_low_at_the_border(any_case):
-    confidence = np.asanyarray(nibabel.load(any_case.path("confidence.nii.gz")).dataobj)
-    assert confidence.dtype == np.uint8
+def test_confidence_is_one_byte_a_voxel_and_falls_towards_the_border(any_case):
+    stored = nibabel.load(any_case.path("confidence.nii.gz"))
+    assert stored.get_data_dtype() == np.uint8
+    confidence = np.asanyarray(stored.dataobj)
+    assert 0 <= confidence.min() and confidence.max() <= 1 + 1e-6
     mask = any_case.label_array != 0
     inner = mask.copy()
     for axis in range(3):
         inner &= np.roll(mask, 1, axis) & np.roll(mask, -1, axis)
-    border = mask & ~inner
-    assert confidence[inner].mean() > confidence[border].mean() + 20, "confidence does not fall towards the border"
+    assert confidence[inner].mean() > confidence[mask & ~inner].mean() + 0.1
 
 
 def dice_against(case: Case, truth: np.ndarray, affine: np.ndarray) -> float:

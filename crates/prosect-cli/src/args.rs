@@ -72,7 +72,7 @@ pub(crate) struct RunOptions {
     /// Use this many threads [default: as many as the machine has]
     #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1024), help_heading = "Performance")]
     pub(crate) threads: Option<usize>,
-    /// Look for installed models here [default: PROSECT_HOME, else the user's data folder]
+    /// Look for installed models here [default: models in PROSECT_HOME, else the user's data folder]
     #[arg(long, value_name = "DIR", help_heading = "Model")]
     pub(crate) models: Option<PathBuf>,
 }
@@ -81,7 +81,13 @@ pub(crate) struct RunOptions {
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
     /// Write the case here
-    #[arg(short, long, value_name = "DIR", default_value = "prosect-demo", help_heading = "Output")]
+    #[arg(
+        short,
+        long,
+        value_name = "DIR",
+        default_value = "prosect-demo",
+        help_heading = "Output"
+    )]
     pub(crate) output: PathBuf,
     /// Shared options.
     #[command(flatten)]
@@ -109,7 +115,12 @@ pub(crate) struct Segment {
     #[arg(short, long, value_name = "OUT", help_heading = "Output")]
     pub(crate) output: PathBuf,
     /// Segment with this model
-    #[arg(long, value_name = "NAME", default_value = "liver-ct", help_heading = "Model")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "liver-ct",
+        help_heading = "Model"
+    )]
     pub(crate) model: String,
     /// Take this series [default: the best one, if one is best]
     #[arg(long, value_name = "UID", help_heading = "Input")]
@@ -118,7 +129,12 @@ pub(crate) struct Segment {
     #[arg(long, value_name = "CODE", help_heading = "Input")]
     pub(crate) modality: Option<String>,
     /// Write these formats, separated by commas: seg, nifti, stl, obj, glb, or all
-    #[arg(long, value_name = "LIST", default_value = "all", help_heading = "Output")]
+    #[arg(
+        long,
+        value_name = "LIST",
+        default_value = "all",
+        help_heading = "Output"
+    )]
     pub(crate) format: String,
     /// Do not write the image into the case
     #[arg(long, help_heading = "Output")]
@@ -151,7 +167,7 @@ pub(crate) struct ModelsList {
     /// Print the list as JSON on stdout
     #[arg(long)]
     pub(crate) json: bool,
-    /// Look for installed models here [default: PROSECT_HOME, else the user's data folder]
+    /// Look for installed models here [default: models in PROSECT_HOME, else the user's data folder]
     #[arg(long, value_name = "DIR")]
     pub(crate) models: Option<PathBuf>,
 }
@@ -165,7 +181,7 @@ pub(crate) struct ModelsInfo {
     /// Print the card as JSON on stdout
     #[arg(long)]
     pub(crate) json: bool,
-    /// Look for installed models here [default: PROSECT_HOME, else the user's data folder]
+    /// Look for installed models here [default: models in PROSECT_HOME, else the user's data folder]
     #[arg(long, value_name = "DIR")]
     pub(crate) models: Option<PathBuf>,
 }

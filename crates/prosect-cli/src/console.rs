@@ -44,10 +44,20 @@ impl Session {
             asked.request();
         })
         .map_err(|error| Failure::machine(format!("cannot catch Ctrl-C: {error}")))?;
-        let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let threads =
+            threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
         prosect::set_threads(threads).map_err(|error| Failure::machine(error.to_string()))?;
-        let line = Mutex::new(Line { step: String::new(), began: Instant::now(), drawn: None });
-        Ok(Self { cancel, threads, line, is_terminal: std::io::stderr().is_terminal() })
+        let line = Mutex::new(Line {
+            step: String::new(),
+            began: Instant::now(),
+            drawn: None,
+        });
+        Ok(Self {
+            cancel,
+            threads,
+            line,
+            is_terminal: std::io::stderr().is_terminal(),
+        })
     }
 
     /// Ends a moving line, so that what follows stands on its own.
@@ -59,7 +69,11 @@ impl Session {
 
     fn finish(&self, line: &mut Line) {
         if self.is_terminal && !line.step.is_empty() {
-            say(&format!("\r\x1b[2K  {} ({:.1} s)\n", line.step, line.began.elapsed().as_secs_f64()));
+            say(&format!(
+                "\r\x1b[2K  {} ({:.1} s)\n",
+                line.step,
+                line.began.elapsed().as_secs_f64()
+            ));
         }
         line.step.clear();
     }
@@ -67,9 +81,15 @@ impl Session {
 
 impl Progress for Session {
     fn step(&self, name: &str) {
-        let Ok(mut line) = self.line.lock() else { return };
+        let Ok(mut line) = self.line.lock() else {
+            return;
+        };
         self.finish(&mut line);
-        *line = Line { step: name.to_owned(), began: Instant::now(), drawn: None };
+        *line = Line {
+            step: name.to_owned(),
+            began: Instant::now(),
+            drawn: None,
+        };
         if self.is_terminal {
             say(&format!("\r\x1b[2K  {name} ..."));
         } else {
@@ -79,7 +99,9 @@ impl Progress for Session {
 
     fn fraction(&self, done: f64) {
         // A worker that finds the line busy leaves the drawing to the one who has it.
-        let Ok(mut line) = self.line.try_lock() else { return };
+        let Ok(mut line) = self.line.try_lock() else {
+            return;
+        };
         if !self.is_terminal || line.drawn.is_some_and(|drawn| drawn.elapsed() < REDRAW) {
             return;
         }
@@ -87,11 +109,18 @@ impl Progress for Session {
         let elapsed = line.began.elapsed();
         let done = done.clamp(0.0, 1.0);
         let left = if done >= ESTIMATE_FROM.0 && elapsed >= ESTIMATE_FROM.1 {
-            format!(", about {:.0} s left", (elapsed.as_secs_f64() / done * (1.0 - done)).ceil())
+            format!(
+                ", about {:.0} s left",
+                (elapsed.as_secs_f64() / done * (1.0 - done)).ceil()
+            )
         } else {
             String::new()
         };
-        say(&format!("\r\x1b[2K  {} {:.0} %{left}", line.step, done * 100.0));
+        say(&format!(
+            "\r\x1b[2K  {} {:.0} %{left}",
+            line.step,
+            done * 100.0
+        ));
     }
 }
 
@@ -105,7 +134,9 @@ pub(crate) fn say(text: &str) {
 /// Writes data to stdout.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
-    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
     match written {
         // The reader has gone, as in `prosect inspect … | head`: nothing is lost that anybody wants.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
@@ -116,6 +147,7 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 
 /// Prints a value as JSON on stdout.
 pub(crate) fn print_json<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::machine(error.to_string()))?;
+    let text =
+        serde_json::to_string_pretty(value).map_err(|error| Failure::machine(error.to_string()))?;
     print(&(text + "\n"))
 }

@@ -22,7 +22,10 @@ pub(crate) fn run(arguments: &Demo, session: &Session) -> Result<Done, Failure> 
     let options = PhantomSeriesOptions::new()?;
     let written = phantom.write_dicom_series(&series_folder, &options, session, &session.cancel)?;
     let request = Request {
-        input: InputChoice { path: series_folder, ..InputChoice::default() },
+        input: InputChoice {
+            path: series_folder,
+            ..InputChoice::default()
+        },
         model: "liver-ct".into(),
         models_folder: models::folder(arguments.run.models.as_deref()),
         formats: Formats::All,
@@ -36,8 +39,14 @@ pub(crate) fn run(arguments: &Demo, session: &Session) -> Result<Done, Failure> 
     let folder = stage.commit()?;
     session.end_line();
     let extra = [
-        ("dice_against_truth", serde_json::json!((dice * 1e4).round() / 1e4)),
-        ("dicom_series", serde_json::json!(folder.join(SERIES_FOLDER))),
+        (
+            "dice_against_truth",
+            serde_json::json!((dice * 1e4).round() / 1e4),
+        ),
+        (
+            "dicom_series",
+            serde_json::json!(folder.join(SERIES_FOLDER)),
+        ),
     ];
     summary::tell(&outcome.case, &folder, &arguments.run, &extra)
 }

@@ -17,12 +17,20 @@ pub(crate) struct Failure {
 impl Failure {
     /// The machine or the environment failed.
     pub(crate) fn machine(message: String) -> Self {
-        Self { fault: Fault::Io, message, hint: None }
+        Self {
+            fault: Fault::Io,
+            message,
+            hint: None,
+        }
     }
 
     /// The request does not fit.
     pub(crate) fn request(message: String, hint: &str) -> Self {
-        Self { fault: Fault::Inconsistent, message, hint: Some(hint.to_owned()) }
+        Self {
+            fault: Fault::Inconsistent,
+            message,
+            hint: Some(hint.to_owned()),
+        }
     }
 
     /// Tells the user and gives the exit code.
@@ -51,6 +59,10 @@ impl<E: Faulty> From<E> for Failure {
             }
             source = cause.source();
         }
-        Self { fault: error.fault(), message, hint: error.hint() }
+        Self {
+            fault: error.fault(),
+            message,
+            hint: error.hint(),
+        }
     }
 }

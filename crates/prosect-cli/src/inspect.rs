@@ -61,36 +61,61 @@ struct FileListing<'a> {
 pub(crate) fn run(arguments: &Inspect, session: &Session) -> Result<Done, Failure> {
     let path = &arguments.input;
     if let Err(error) = std::fs::metadata(path) {
-        return Err(Failure::machine(format!("cannot read {}: {error}", path.display())));
+        return Err(Failure::machine(format!(
+            "cannot read {}: {error}",
+            path.display()
+        )));
     }
     let inventory = inspect(path, &Limits::default(), session, &session.cancel)?;
     session.end_line();
     // What would be taken is what `segment` takes by default.
     let model = ModelStore::open(folder(None).as_deref()).load("liver-ct")?;
     let modalities = model.manifest().modalities();
-    let choice = Choice { series_uid: None, modalities: &modalities };
+    let choice = Choice {
+        series_uid: None,
+        modalities: &modalities,
+    };
     let chosen = choose_series(&inventory, &choice);
     let verdicts = judge_series(&inventory, &choice);
     let listing = Listing {
         input: path.display().to_string(),
-        studies: inventory.studies.iter().map(|study| study_listing(study, &verdicts)).collect(),
+        studies: inventory
+            .studies
+            .iter()
+            .map(|study| study_listing(study, &verdicts))
+            .collect(),
         would_take: chosen.as_ref().ok().map(|series| series.uid.as_str()),
         none_because: chosen.as_ref().err().map(ToString::to_string),
-        left_out: inventory.left_out.iter().map(|f| FileListing { file: &f.label, reason: &f.reason, is_finding: f.is_finding() }).collect(),
+        left_out: inventory
+            .left_out
+            .iter()
+            .map(|f| FileListing {
+                file: &f.label,
+                reason: &f.reason,
+                is_finding: f.is_finding(),
+            })
+            .collect(),
     };
     if arguments.json {
         print_json(&listing)?;
     } else {
         print(&text(&listing))?;
     }
-    Ok(if has_findings(&inventory) { Done::WithFindings } else { Done::Clean })
+    Ok(if has_findings(&inventory) {
+        Done::WithFindings
+    } else {
+        Done::Clean
+    })
 }
 
 fn has_findings(inventory: &Inventory) -> bool {
     !inventory.findings().is_empty()
 }
 
-fn study_listing<'a>(study: &'a prosect::dicom::Study, verdicts: &'a [Verdict<'a>]) -> StudyListing<'a> {
+fn study_listing<'a>(
+    study: &'a prosect::dicom::Study,
+    verdicts: &'a [Verdict<'a>],
+) -> StudyListing<'a> {
     let here = verdicts.iter().filter(|v| v.series.study_uid == study.uid);
     let series = here.map(|verdict| {
         let series = verdict.series;
@@ -112,7 +137,11 @@ fn study_listing<'a>(study: &'a prosect::dicom::Study, verdicts: &'a [Verdict<'a
             reason: &verdict.reason,
         }
     });
-    StudyListing { study_uid: &study.uid, description: &study.description, series: series.collect() }
+    StudyListing {
+        study_uid: &study.uid,
+        description: &study.description,
+        series: series.collect(),
+    }
 }
 
 fn text(listing: &Listing<'_>) -> String {
@@ -121,8 +150,16 @@ fn text(listing: &Listing<'_>) -> String {
     for study in &listing.studies {
         let _ = writeln!(text, "study {}  {}", study.study_uid, study.description);
         for series in &study.series {
-            let mark = if listing.would_take == Some(series.series_uid) { "=>" } else { "  " };
-            let _ = writeln!(text, "{mark} series {}  {}  {}", series.series_uid, series.modality, series.description);
+            let mark = if listing.would_take == Some(series.series_uid) {
+                "=>"
+            } else {
+                "  "
+            };
+            let _ = writeln!(
+                text,
+                "{mark} series {}  {}  {}",
+                series.series_uid, series.modality, series.description
+            );
             let _ = writeln!(text, "     {}", facts(series));
             let _ = writeln!(text, "     {}", series.reason);
         }
@@ -153,8 +190,8 @@ fn facts(series: &SeriesListing<'_>) -> String {
     if series.n_slices > 0 {
         facts.push(format!("{} slices", series.n_slices));
     }
-    if let Some(spacing) = series.spacing_mm {
-        facts.push(format!("{:.3} x {:.3} x {:.3} mm", spacing[0], spacing[1], spacing[2]));
+    if let Some([x, y, z]) = series.spacing_mm {
+        facts.push(format!("{x:.3} x {y:.3} x {z:.3} mm"));
     }
     if let Some(orientation) = series.orientation {
         facts.push(format!("axes {orientation}"));

@@ -14,7 +14,11 @@ use crate::failure::Failure;
 /// Where installed models live: `--models`, else `PROSECT_HOME`, else the user's data folder
 /// (XDG Base Directory: `XDG_DATA_HOME`, else `~/.local/share`). `None` if no home is known.
 pub(crate) fn folder(asked: Option<&Path>) -> Option<PathBuf> {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let variable = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     asked
         .map(Path::to_path_buf)
         .or_else(|| variable("PROSECT_HOME").map(|home| home.join("models")))
@@ -37,8 +41,16 @@ pub(crate) fn run(arguments: &Models) -> Result<Done, Failure> {
             let store = ModelStore::open(folder(info.models.as_deref()).as_deref());
             // Loading checks the files against their checksums before the card is shown.
             let model = store.load(&info.name)?;
-            let listed = store.list()?.into_iter().find(|listed| listed.manifest.name == info.name);
-            let listed = listed.ok_or_else(|| Failure::machine(format!("the model {} vanished while it was read", info.name)))?;
+            let listed = store
+                .list()?
+                .into_iter()
+                .find(|listed| listed.manifest.name == info.name);
+            let listed = listed.ok_or_else(|| {
+                Failure::machine(format!(
+                    "the model {} vanished while it was read",
+                    info.name
+                ))
+            })?;
             if info.json {
                 let mut card = card(&listed);
                 card["weights_sha256"] = model.weights_sha256().into();
@@ -60,8 +72,19 @@ fn origin(listed: &Listed) -> String {
 
 fn line(listed: &Listed) -> String {
     let manifest = &listed.manifest;
-    let structures: Vec<&str> = manifest.structures.iter().map(|s| s.structure.name.as_str()).collect();
-    format!("{:<20} {:<8} {:<8} {}  ({})\n", manifest.name, manifest.version, manifest.modalities().join(","), structures.join(", "), origin(listed))
+    let structures: Vec<&str> = manifest
+        .structures
+        .iter()
+        .map(|s| s.structure.name.as_str())
+        .collect();
+    format!(
+        "{:<20} {:<8} {:<8} {}  ({})\n",
+        manifest.name,
+        manifest.version,
+        manifest.modalities().join(","),
+        structures.join(", "),
+        origin(listed)
+    )
 }
 
 fn card(listed: &Listed) -> Value {
@@ -90,17 +113,40 @@ fn page(listed: &Listed, weights_sha256: &str) -> String {
     let manifest = &listed.manifest;
     // Writing to a String cannot fail.
     let mut text = String::new();
-    let _ = writeln!(text, "{} {} ({})", manifest.name, manifest.version, origin(listed));
+    let _ = writeln!(
+        text,
+        "{} {} ({})",
+        manifest.name,
+        manifest.version,
+        origin(listed)
+    );
     let _ = writeln!(text, "               {}", manifest.title);
     let _ = writeln!(text, "intended use   {}", manifest.intended_use);
     for modality in &manifest.modalities {
-        let _ = writeln!(text, "modality       {}: {}", modality.modality, modality.status);
+        let _ = writeln!(
+            text,
+            "modality       {}: {}",
+            modality.modality, modality.status
+        );
     }
     for s in &manifest.structures {
         let code = &s.structure.property_type;
-        let _ = writeln!(text, "structure      {} ({} {} {}), expected Dice {} ({})", s.structure.name, code.scheme, code.value, code.meaning, s.expected_dice, s.expected_source);
+        let _ = writeln!(
+            text,
+            "structure      {} ({} {} {}), expected Dice {} ({})",
+            s.structure.name,
+            code.scheme,
+            code.value,
+            code.meaning,
+            s.expected_dice,
+            s.expected_source
+        );
     }
-    let _ = writeln!(text, "licence        code {}, weights {}", manifest.license_code, manifest.license_weights);
+    let _ = writeln!(
+        text,
+        "licence        code {}, weights {}",
+        manifest.license_code, manifest.license_weights
+    );
     let _ = writeln!(text, "source         {}", manifest.source);
     let _ = writeln!(text, "provenance     {}", manifest.provenance);
     let _ = writeln!(text, "weights        sha256 {weights_sha256} (checked)");

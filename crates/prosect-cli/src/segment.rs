@@ -12,7 +12,11 @@ use crate::{models, summary};
 pub(crate) fn run(arguments: &Segment, session: &Session) -> Result<Done, Failure> {
     let formats = Formats::parse(&arguments.format)?;
     let request = Request {
-        input: InputChoice { path: arguments.input.clone(), series_uid: arguments.series.clone(), modality: arguments.modality.clone() },
+        input: InputChoice {
+            path: arguments.input.clone(),
+            series_uid: arguments.series.clone(),
+            modality: arguments.modality.clone(),
+        },
         model: arguments.model.clone(),
         models_folder: models::folder(arguments.run.models.as_deref()),
         formats,
@@ -29,12 +33,20 @@ pub(crate) fn run(arguments: &Segment, session: &Session) -> Result<Done, Failur
 
 /// A report that cannot be written is found out before the work.
 pub(crate) fn require_report_place(options: &RunOptions) -> Result<(), Failure> {
-    let Some(report) = &options.report else { return Ok(()) };
-    let parent = report.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
+    let Some(report) = &options.report else {
+        return Ok(());
+    };
+    let parent = report
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(std::path::Path::new("."));
     if parent.is_dir() && !report.is_dir() {
         Ok(())
     } else {
         let message = format!("the report cannot be written to {}", report.display());
-        Err(Failure::request(message, "name a file in a folder that exists"))
+        Err(Failure::request(
+            message,
+            "name a file in a folder that exists",
+        ))
     }
 }

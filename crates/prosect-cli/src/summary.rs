@@ -11,14 +11,25 @@ use crate::console::{print, print_json};
 use crate::failure::Failure;
 
 /// Prints the case for people or as JSON; `extra` are lines and JSON fields of the command's own.
-pub(crate) fn tell(case: &CaseRecord, folder: &Path, options: &RunOptions, extra: &[(&str, serde_json::Value)]) -> Result<Done, Failure> {
+pub(crate) fn tell(
+    case: &CaseRecord,
+    folder: &Path,
+    options: &RunOptions,
+    extra: &[(&str, serde_json::Value)],
+) -> Result<Done, Failure> {
     if let Some(report) = &options.report {
         let copied = std::fs::copy(folder.join("report.html"), report);
-        copied.map_err(|error| Failure::machine(format!("the case is done, but the report cannot be written to {}: {error}", report.display())))?;
+        copied.map_err(|error| {
+            Failure::machine(format!(
+                "the case is done, but the report cannot be written to {}: {error}",
+                report.display()
+            ))
+        })?;
     }
     let needs_a_look = case.findings.iter().any(|f| f.severity == Severity::Check);
     if options.json {
-        let mut value = serde_json::json!({ "output": folder, "needs_a_look": needs_a_look, "case": case });
+        let mut value =
+            serde_json::json!({ "output": folder, "needs_a_look": needs_a_look, "case": case });
         for (name, field) in extra {
             value[*name] = field.clone();
         }
@@ -26,7 +37,11 @@ pub(crate) fn tell(case: &CaseRecord, folder: &Path, options: &RunOptions, extra
     } else {
         print(&text(case, folder, extra))?;
     }
-    Ok(if needs_a_look { Done::WithFindings } else { Done::Clean })
+    Ok(if needs_a_look {
+        Done::WithFindings
+    } else {
+        Done::Clean
+    })
 }
 
 fn text(case: &CaseRecord, folder: &Path, extra: &[(&str, serde_json::Value)]) -> String {
@@ -34,7 +49,14 @@ fn text(case: &CaseRecord, folder: &Path, extra: &[(&str, serde_json::Value)]) -
     let mut text = String::new();
     for structure in &case.structures {
         if structure.found {
-            let _ = writeln!(text, "{:<20} {:>8.1} ml   expected Dice {} ({})", structure.name, structure.volume_ml, structure.expected.dice, structure.expected.source);
+            let _ = writeln!(
+                text,
+                "{:<20} {:>8.1} ml   expected Dice {} ({})",
+                structure.name,
+                structure.volume_ml,
+                structure.expected.dice,
+                structure.expected.source
+            );
         } else {
             let _ = writeln!(text, "{:<20} not found", structure.name);
         }
@@ -49,7 +71,16 @@ fn text(case: &CaseRecord, folder: &Path, extra: &[(&str, serde_json::Value)]) -
         };
         let _ = writeln!(text, "{word}: {}", finding.message);
     }
-    let _ = writeln!(text, "{}: research use only, not a medical device", case.review);
-    let _ = writeln!(text, "the case is in {}; look at {} first", folder.display(), folder.join("report.html").display());
+    let _ = writeln!(
+        text,
+        "{}: research use only, not a medical device",
+        case.review
+    );
+    let _ = writeln!(
+        text,
+        "the case is in {}; look at {} first",
+        folder.display(),
+        folder.join("report.html").display()
+    );
     text
 }

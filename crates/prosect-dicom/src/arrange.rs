@@ -44,7 +44,12 @@ const MOST_STRAY: usize = 3;
 
 /// Sorts the instances of one series into a stack.
 pub(crate) fn arrange(instances: &[Instance]) -> Arrangement {
-    let mut out = Arrangement { order: Vec::new(), stack: None, aside: Vec::new(), obstacle: None };
+    let mut out = Arrangement {
+        order: Vec::new(),
+        stack: None,
+        aside: Vec::new(),
+        obstacle: None,
+    };
     let unique = drop_copies(instances, &mut out.aside);
     let groups = match group(instances, unique, &mut out.aside) {
         Ok(groups) => groups,
@@ -60,15 +65,29 @@ pub(crate) fn arrange(instances: &[Instance]) -> Arrangement {
     for stray in strays {
         let difference = difference(&instances[stray[0]], &instances[main[0]]);
         if stray.len() > MOST_STRAY || main.len() <= stray.len() {
-            let reason = format!("it mixes {} slices with {} others ({difference}, such as {}); split the series", main.len(), stray.len(), instances[stray[0]].name());
-            out.obstacle = Some(Obstacle { fault: Fault::Unsupported, reason });
+            let reason = format!(
+                "it mixes {} slices with {} others ({difference}, such as {}); split the series",
+                main.len(),
+                stray.len(),
+                instances[stray[0]].name()
+            );
+            out.obstacle = Some(Obstacle {
+                fault: Fault::Unsupported,
+                reason,
+            });
         }
         let finding = !differs_in_direction(&instances[stray[0]], &instances[main[0]]);
-        out.aside.extend(stray.iter().map(|&index| SetAside { index, reason: difference.clone(), finding, copy_of: None }));
+        out.aside.extend(stray.iter().map(|&index| SetAside {
+            index,
+            reason: difference.clone(),
+            finding,
+            copy_of: None,
+        }));
     }
     let (order, stack) = stack_of(instances, main);
     if out.obstacle.is_none() {
-        out.obstacle = check_frame_of_reference(instances, &order).or_else(|| check_stack(instances, &order, &stack).err());
+        out.obstacle = check_frame_of_reference(instances, &order)
+            .or_else(|| check_stack(instances, &order, &stack).err());
     }
     out.order = order;
     out.stack = Some(stack);
@@ -76,21 +95,46 @@ pub(crate) fn arrange(instances: &[Instance]) -> Arrangement {
 }
 
 /// Checks that slices, named by their instances, form a regular grid.
-pub(crate) fn check_stack(instances: &[Instance], order: &[usize], stack: &SliceStack) -> Result<(), Obstacle> {
-    let Err(error) = stack.regular_grid() else { return Ok(()) };
-    let name = |slice: usize| order.get(slice - 1).map_or_else(String::new, |&index| instances[index].name());
+pub(crate) fn check_stack(
+    instances: &[Instance],
+    order: &[usize],
+    stack: &SliceStack,
+) -> Result<(), Obstacle> {
+    let Err(error) = stack.regular_grid() else {
+        return Ok(());
+    };
+    let name = |slice: usize| {
+        order
+            .get(slice - 1)
+            .map_or_else(String::new, |&index| instances[index].name())
+    };
     let tilt = order.first().and_then(|&index| instances[index].tilt_deg);
-    let tilt = tilt.map_or_else(String::new, |deg| format!("; the header says the gantry was tilted by {deg} degrees"));
+    let tilt = tilt.map_or_else(String::new, |deg| {
+        format!("; the header says the gantry was tilted by {deg} degrees")
+    });
     let reason = match &error {
         StackError::Duplicate { first, second } => {
             let copies = images_per_place(stack);
             format!("{error}: {} and {}{copies}", name(*first), name(*second))
         }
-        StackError::Uneven { first, second, .. } => format!("{error}: {} and {}{}{tilt}", name(*first), name(*second), other_gaps(stack)),
-        StackError::Tilted { .. } => format!("{error}, in all {} slices from {} to {}{tilt}; tilted stacks are not supported yet", order.len(), name(1), name(order.len())),
+        StackError::Uneven { first, second, .. } => format!(
+            "{error}: {} and {}{}{tilt}",
+            name(*first),
+            name(*second),
+            other_gaps(stack)
+        ),
+        StackError::Tilted { .. } => format!(
+            "{error}, in all {} slices from {} to {}{tilt}; tilted stacks are not supported yet",
+            order.len(),
+            name(1),
+            name(order.len())
+        ),
         _ => error.to_string(),
     };
-    Err(Obstacle { fault: error.fault(), reason })
+    Err(Obstacle {
+        fault: error.fault(),
+        reason,
+    })
 }
 
 /// The same instance found twice counts once; the first by name stays.
@@ -103,18 +147,36 @@ fn drop_copies(instances: &[Instance], aside: &mut Vec<SetAside>) -> Vec<usize> 
             unique.push(index);
         } else {
             let reason = format!("a copy of file {}", instances[seen].source.label);
-            aside.push(SetAside { index, reason, finding: false, copy_of: Some(seen) });
+            aside.push(SetAside {
+                index,
+                reason,
+                finding: false,
+                copy_of: Some(seen),
+            });
         }
     }
     unique
 }
 
 /// Groups of slices with one shape, direction and pixel spacing; the largest first.
-fn group(instances: &[Instance], unique: Vec<usize>, aside: &mut Vec<SetAside>) -> Result<Vec<Vec<usize>>, Obstacle> {
-    if let Some(&multi) = unique.iter().find(|&&index| instances[index].n_frames > 1 && instances[index].shape.is_some()) {
+fn group(
+    instances: &[Instance],
+    unique: Vec<usize>,
+    aside: &mut Vec<SetAside>,
+) -> Result<Vec<Vec<usize>>, Obstacle> {
+    if let Some(&multi) = unique
+        .iter()
+        .find(|&&index| instances[index].n_frames > 1 && instances[index].shape.is_some())
+    {
         let n_frames = instances[multi].n_frames;
-        let reason = format!("{} has {n_frames} frames; multi-frame images are not supported yet", instances[multi].name());
-        return Err(Obstacle { fault: Fault::Unsupported, reason });
+        let reason = format!(
+            "{} has {n_frames} frames; multi-frame images are not supported yet",
+            instances[multi].name()
+        );
+        return Err(Obstacle {
+            fault: Fault::Unsupported,
+            reason,
+        });
     }
     let only_scouts = unique.iter().all(|&index| instances[index].is_scout());
     let mut groups: Vec<Vec<usize>> = Vec::new();
@@ -134,7 +196,12 @@ fn group(instances: &[Instance], unique: Vec<usize>, aside: &mut Vec<SetAside>) 
                 continue;
             }
         };
-        aside.push(SetAside { index, reason: reason.to_owned(), finding: false, copy_of: None });
+        aside.push(SetAside {
+            index,
+            reason: reason.to_owned(),
+            finding: false,
+            copy_of: None,
+        });
     }
     // A stable sort: of equal groups, the first by name stays first.
     groups.sort_by_key(|group| std::cmp::Reverse(group.len()));
@@ -147,7 +214,10 @@ fn is_same_kind(a: &Instance, b: &Instance) -> bool {
 }
 
 fn differs_in_direction(a: &Instance, b: &Instance) -> bool {
-    a.place.as_ref().zip(b.place.as_ref()).is_none_or(|(a, b)| !a.is_parallel(b))
+    a.place
+        .as_ref()
+        .zip(b.place.as_ref())
+        .is_none_or(|(a, b)| !a.is_parallel(b))
 }
 
 fn difference(a: &Instance, b: &Instance) -> String {
@@ -155,21 +225,33 @@ fn difference(a: &Instance, b: &Instance) -> String {
         return "another orientation than the other slices".to_owned();
     }
     let [columns, rows] = a.shape.unwrap_or_default();
-    if a.shape == b.shape { "another pixel spacing than the other slices".to_owned() } else { format!("another size than the other slices: {columns} x {rows} pixels") }
+    if a.shape == b.shape {
+        "another pixel spacing than the other slices".to_owned()
+    } else {
+        format!("another size than the other slices: {columns} x {rows} pixels")
+    }
 }
 
 fn no_place(instances: &[Instance]) -> Obstacle {
     let reason = match instances {
         [] => "it has no instances".to_owned(),
         _ if instances.iter().all(|i| i.shape.is_none()) => "it holds no images".to_owned(),
-        _ if instances.iter().all(|i| i.samples_per_pixel != 1) => "it holds color pictures".to_owned(),
+        _ if instances.iter().all(|i| i.samples_per_pixel != 1) => {
+            "it holds color pictures".to_owned()
+        }
         _ => "its images say nothing about their position in the patient".to_owned(),
     };
-    Obstacle { fault: Fault::Unsupported, reason }
+    Obstacle {
+        fault: Fault::Unsupported,
+        reason,
+    }
 }
 
 fn stack_of(instances: &[Instance], members: &[usize]) -> (Vec<usize>, SliceStack) {
-    let mut placed: Vec<(usize, Place)> = members.iter().filter_map(|&index| Some((index, instances[index].place?))).collect();
+    let mut placed: Vec<(usize, Place)> = members
+        .iter()
+        .filter_map(|&index| Some((index, instances[index].place?)))
+        .collect();
     // One stack has one pair of axes: the middle slice's, as good as any within the tolerance.
     let reference = placed[placed.len() / 2].1;
     let normal = reference.normal();
@@ -189,10 +271,22 @@ fn stack_of(instances: &[Instance], members: &[usize]) -> (Vec<usize>, SliceStac
 
 fn check_frame_of_reference(instances: &[Instance], order: &[usize]) -> Option<Obstacle> {
     let first = order.first()?;
-    let frame = |index: usize| instances[index].frame_of_reference.as_ref().map(|FrameOfReference(uid)| uid.as_str());
+    let frame = |index: usize| {
+        instances[index]
+            .frame_of_reference
+            .as_ref()
+            .map(|FrameOfReference(uid)| uid.as_str())
+    };
     let other = order.iter().find(|&&index| frame(index) != frame(*first))?;
-    let reason = format!("{} and {} have different frames of reference", instances[*first].name(), instances[*other].name());
-    Some(Obstacle { fault: Fault::Inconsistent, reason })
+    let reason = format!(
+        "{} and {} have different frames of reference",
+        instances[*first].name(),
+        instances[*other].name()
+    );
+    Some(Obstacle {
+        fault: Fault::Inconsistent,
+        reason,
+    })
 }
 
 /// Says when every place was imaged several times: phases, echoes, gates.
@@ -201,7 +295,10 @@ fn images_per_place(stack: &SliceStack) -> String {
     places.dedup_by(|a, b| a.distance(*b) < 1e-3);
     let (n, n_places) = (stack.origins.len(), places.len());
     if n_places > 1 && n.is_multiple_of(n_places) {
-        format!("; all {n_places} places were imaged {} times (phases, echoes or gates): split the series", n / n_places)
+        format!(
+            "; all {n_places} places were imaged {} times (phases, echoes or gates): split the series",
+            n / n_places
+        )
     } else {
         format!("; {n} slices lie at {n_places} places")
     }
@@ -209,11 +306,24 @@ fn images_per_place(stack: &SliceStack) -> String {
 
 /// Says how many gaps differ from the usual one.
 fn other_gaps(stack: &SliceStack) -> String {
-    let Some(normal) = stack.normal() else { return String::new() };
-    let gaps: Vec<f64> = stack.origins.windows(2).map(|pair| (pair[1] - pair[0]).dot(normal)).collect();
+    let Some(normal) = stack.normal() else {
+        return String::new();
+    };
+    let gaps: Vec<f64> = stack
+        .origins
+        .windows(2)
+        .map(|pair| (pair[1] - pair[0]).dot(normal))
+        .collect();
     let mut sorted = gaps.clone();
     sorted.sort_by(f64::total_cmp);
     let usual = sorted[sorted.len() / 2];
-    let odd = gaps.iter().filter(|gap| (**gap - usual).abs() > 0.05_f64.max(0.02 * usual)).count();
-    if odd > 1 { format!("; {odd} of {} gaps differ", gaps.len()) } else { String::new() }
+    let odd = gaps
+        .iter()
+        .filter(|gap| (**gap - usual).abs() > 0.05_f64.max(0.02 * usual))
+        .count();
+    if odd > 1 {
+        format!("; {odd} of {} gaps differ", gaps.len())
+    } else {
+        String::new()
+    }
 }

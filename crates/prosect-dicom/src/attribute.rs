@@ -6,18 +6,31 @@ use crate::reader::DataSet;
 
 /// The first text value.
 pub(crate) fn text(data: &DataSet, tag: Tag) -> Option<String> {
-    texts(data, tag).into_iter().next().filter(|t| !t.is_empty())
+    texts(data, tag)
+        .into_iter()
+        .next()
+        .filter(|t| !t.is_empty())
 }
 
 /// All text values.
 pub(crate) fn texts(data: &DataSet, tag: Tag) -> Vec<String> {
-    data.get(tag).and_then(|e| e.to_multi_str().ok()).map(|v| v.to_vec()).unwrap_or_default()
+    data.get(tag)
+        .and_then(|e| e.to_multi_str().ok())
+        .map(|v| v.to_vec())
+        .unwrap_or_default()
 }
 
 /// All numbers, if every one is a finite number.
 pub(crate) fn numbers(data: &DataSet, tag: Tag) -> Vec<f64> {
-    let values = data.get(tag).and_then(|e| e.to_multi_float64().ok()).unwrap_or_default();
-    if values.iter().all(|v| v.is_finite()) { values } else { Vec::new() }
+    let values = data
+        .get(tag)
+        .and_then(|e| e.to_multi_float64().ok())
+        .unwrap_or_default();
+    if values.iter().all(|v| v.is_finite()) {
+        values
+    } else {
+        Vec::new()
+    }
 }
 
 /// The first number.
@@ -51,8 +64,15 @@ mod tests {
     fn check(value: &str, expected: Option<[f64; 3]>) {
         let mut data = DataSet::new_empty();
         let values = value.split('\\').map(str::to_owned).collect();
-        data.put(DataElement::new(tags::IMAGE_POSITION_PATIENT, VR::DS, PrimitiveValue::Strs(values)));
-        assert_eq!(super::exactly(&data, tags::IMAGE_POSITION_PATIENT), expected);
+        data.put(DataElement::new(
+            tags::IMAGE_POSITION_PATIENT,
+            VR::DS,
+            PrimitiveValue::Strs(values),
+        ));
+        assert_eq!(
+            super::exactly(&data, tags::IMAGE_POSITION_PATIENT),
+            expected
+        );
     }
 
     #[test]

@@ -21,7 +21,11 @@ impl Charset {
     pub(crate) fn from_codes(codes: &str) -> Self {
         let mut charset = Self::default();
         for code in codes.split('\\').map(str::trim).filter(|c| !c.is_empty()) {
-            let code = if code == "ISO 2022 IR 58" { "GBK" } else { code };
+            let code = if code == "ISO 2022 IR 58" {
+                "GBK"
+            } else {
+                code
+            };
             match SpecificCharacterSet::from_code(code) {
                 Some(codec) => charset.codec = Some(codec),
                 None => charset.unknown = true,
@@ -41,11 +45,32 @@ impl Charset {
                 plain.drain(at..at + switch.len());
             }
         }
-        let codec = self.codec.clone().unwrap_or(SpecificCharacterSet::ISO_IR_100);
+        let codec = self
+            .codec
+            .clone()
+            .unwrap_or(SpecificCharacterSet::ISO_IR_100);
         match codec.decode(&plain) {
             // The codec turns bytes that it cannot read into escapes such as `\351`.
-            Ok(text) if !self.unknown && !text.contains('\u{1b}') && backslashes(text.bytes()) <= backslashes(plain.iter().copied()) => (text, self.codec.is_some()),
-            _ => (plain.iter().map(|&b| if (0x20..0x7f).contains(&b) { char::from(b) } else { '?' }).collect(), false),
+            Ok(text)
+                if !self.unknown
+                    && !text.contains('\u{1b}')
+                    && backslashes(text.bytes()) <= backslashes(plain.iter().copied()) =>
+            {
+                (text, self.codec.is_some())
+            }
+            _ => (
+                plain
+                    .iter()
+                    .map(|&b| {
+                        if (0x20..0x7f).contains(&b) {
+                            char::from(b)
+                        } else {
+                            '?'
+                        }
+                    })
+                    .collect(),
+                false,
+            ),
         }
     }
 }
@@ -68,11 +93,23 @@ mod tests {
     fn names_of_the_standards_examples_are_read() {
         check("", b"Adams^John", ("Adams^John", true));
         check("ISO_IR 100", b"Buc^J\xe9r\xf4me", ("Buc^Jérôme", true));
-        check("ISO_IR 192", "Wang^XiaoDong=王^小東".as_bytes(), ("Wang^XiaoDong=王^小東", true));
+        check(
+            "ISO_IR 192",
+            "Wang^XiaoDong=王^小東".as_bytes(),
+            ("Wang^XiaoDong=王^小東", true),
+        );
         // PS3.5 H.3.1
-        check("\\ISO 2022 IR 87", b"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B", ("Yamada^Tarou=山田^太郎", true));
+        check(
+            "\\ISO 2022 IR 87",
+            b"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B",
+            ("Yamada^Tarou=山田^太郎", true),
+        );
         // PS3.5 I.2
-        check("\\ISO 2022 IR 149", b"Hong^Gildong=\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce\xd4\xd7", ("Hong^Gildong=洪^吉洞", true));
+        check(
+            "\\ISO 2022 IR 149",
+            b"Hong^Gildong=\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce\xd4\xd7",
+            ("Hong^Gildong=洪^吉洞", true),
+        );
         check("GB18030", b"\xcd\xf5^\xd0\xa1\xb6\xab", ("王^小东", true));
     }
 

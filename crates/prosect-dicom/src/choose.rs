@@ -46,7 +46,10 @@ const EQUAL_SCORES: f64 = 3.0;
 
 /// Judges every series, the best first.
 pub fn judge_series<'a>(inventory: &'a Inventory, choice: &Choice) -> Vec<Verdict<'a>> {
-    let mut verdicts: Vec<Verdict> = inventory.series().map(|series| judge(series, choice)).collect();
+    let mut verdicts: Vec<Verdict> = inventory
+        .series()
+        .map(|series| judge(series, choice))
+        .collect();
     verdicts.sort_by(|a, b| b.fits.cmp(&a.fits).then(b.score.total_cmp(&a.score)));
     verdicts
 }
@@ -55,7 +58,10 @@ pub fn judge_series<'a>(inventory: &'a Inventory, choice: &Choice) -> Vec<Verdic
 ///
 /// # Errors
 /// [`DicomError`] when there is no image series, none that fits, or several fit equally well.
-pub fn choose_series<'a>(inventory: &'a Inventory, choice: &Choice) -> Result<&'a Series, DicomError> {
+pub fn choose_series<'a>(
+    inventory: &'a Inventory,
+    choice: &Choice,
+) -> Result<&'a Series, DicomError> {
     let verdicts = judge_series(inventory, choice);
     if let Some(uid) = choice.series_uid {
         return choose_by_uid(inventory, &verdicts, uid, choice);
@@ -64,19 +70,44 @@ pub fn choose_series<'a>(inventory: &'a Inventory, choice: &Choice) -> Result<&'
     let Some(best) = fitting.first() else {
         return Err(none_fits(inventory, &verdicts, choice));
     };
-    let equals: Vec<&&Verdict> = fitting.iter().filter(|v| best.score - v.score < EQUAL_SCORES).collect();
+    let equals: Vec<&&Verdict> = fitting
+        .iter()
+        .filter(|v| best.score - v.score < EQUAL_SCORES)
+        .collect();
     if equals.len() > 1 {
-        let listed: Vec<String> = equals.iter().map(|v| format!("{} {}", v.series.uid, described(v))).collect();
-        return Err(DicomError::Ambiguous { n_series: equals.len(), candidates: listed.join("; ") });
+        let listed: Vec<String> = equals
+            .iter()
+            .map(|v| format!("{} {}", v.series.uid, described(v)))
+            .collect();
+        return Err(DicomError::Ambiguous {
+            n_series: equals.len(),
+            candidates: listed.join("; "),
+        });
     }
     Ok(best.series)
 }
 
-fn choose_by_uid<'a>(inventory: &Inventory, verdicts: &[Verdict<'a>], uid: &str, choice: &Choice) -> Result<&'a Series, DicomError> {
+fn choose_by_uid<'a>(
+    inventory: &Inventory,
+    verdicts: &[Verdict<'a>],
+    uid: &str,
+    choice: &Choice,
+) -> Result<&'a Series, DicomError> {
     let Some(verdict) = verdicts.iter().find(|v| v.series.uid == uid) else {
-        let known: Vec<String> = verdicts.iter().map(|v| format!("{} {}", v.series.uid, described(v))).collect();
-        let known = if known.is_empty() { "none".to_owned() } else { known.join("; ") };
-        return Err(DicomError::NoSuchSeries { series_uid: uid.to_owned(), label: inventory.label.clone(), known });
+        let known: Vec<String> = verdicts
+            .iter()
+            .map(|v| format!("{} {}", v.series.uid, described(v)))
+            .collect();
+        let known = if known.is_empty() {
+            "none".to_owned()
+        } else {
+            known.join("; ")
+        };
+        return Err(DicomError::NoSuchSeries {
+            series_uid: uid.to_owned(),
+            label: inventory.label.clone(),
+            known,
+        });
     };
     match verdict.misfit {
         None => Ok(verdict.series),
@@ -90,8 +121,17 @@ fn choose_by_uid<'a>(inventory: &Inventory, verdicts: &[Verdict<'a>], uid: &str,
 }
 
 fn unusable(verdict: &Verdict) -> DicomError {
-    let fault = verdict.series.arrangement.obstacle.as_ref().map_or(Fault::Unsupported, |obstacle| obstacle.fault);
-    DicomError::Unusable { series_uid: verdict.series.uid.clone(), reason: verdict.reason.clone(), fault }
+    let fault = verdict
+        .series
+        .arrangement
+        .obstacle
+        .as_ref()
+        .map_or(Fault::Unsupported, |obstacle| obstacle.fault);
+    DicomError::Unusable {
+        series_uid: verdict.series.uid.clone(),
+        reason: verdict.reason.clone(),
+        fault,
+    }
 }
 
 fn none_fits(inventory: &Inventory, verdicts: &[Verdict], choice: &Choice) -> DicomError {
@@ -99,60 +139,136 @@ fn none_fits(inventory: &Inventory, verdicts: &[Verdict], choice: &Choice) -> Di
     if verdicts.iter().all(|v| v.misfit == Some(Misfit::NoImages)) {
         let mut found: Vec<String> = verdicts.iter().map(described).collect();
         found.extend(left_out(inventory));
-        return DicomError::NoImageSeries { label, found: found.join("; ") };
+        return DicomError::NoImageSeries {
+            label,
+            found: found.join("; "),
+        };
     }
     // A series that is right but for its geometry is what the user meant: tell what is wrong with it.
-    let meant: Vec<&Verdict> = verdicts.iter().filter(|v| v.misfit == Some(Misfit::Geometry)).collect();
+    let meant: Vec<&Verdict> = verdicts
+        .iter()
+        .filter(|v| v.misfit == Some(Misfit::Geometry))
+        .collect();
     if let [only] = meant.as_slice() {
         return unusable(only);
     }
-    let found: Vec<String> = verdicts.iter().map(|v| format!("{} {}", v.series.uid, described(v))).chain(left_out(inventory)).collect();
-    DicomError::NoFittingSeries { wanted: wanted(choice), found: found.join("; ") }
+    let found: Vec<String> = verdicts
+        .iter()
+        .map(|v| format!("{} {}", v.series.uid, described(v)))
+        .chain(left_out(inventory))
+        .collect();
+    DicomError::NoFittingSeries {
+        wanted: wanted(choice),
+        found: found.join("; "),
+    }
 }
 
 fn left_out(inventory: &Inventory) -> Option<String> {
-    let first = inventory.left_out.iter().find(|f| f.is_finding()).or(inventory.left_out.first())?;
-    Some(format!("{} files left out, such as {} ({})", inventory.left_out.len(), first.label, first.reason))
+    let first = inventory
+        .left_out
+        .iter()
+        .find(|f| f.is_finding())
+        .or(inventory.left_out.first())?;
+    Some(format!(
+        "{} files left out, such as {} ({})",
+        inventory.left_out.len(),
+        first.label,
+        first.reason
+    ))
 }
 
 fn wanted(choice: &Choice) -> String {
-    let names: Vec<&str> = choice.modalities.iter().map(|m| name::of_modality(m)).collect();
-    if names.is_empty() { "any modality".to_owned() } else { names.join(" or ") }
+    let names: Vec<&str> = choice
+        .modalities
+        .iter()
+        .map(|m| name::of_modality(m))
+        .collect();
+    if names.is_empty() {
+        "any modality".to_owned()
+    } else {
+        names.join(" or ")
+    }
 }
 
 fn described(verdict: &Verdict) -> String {
-    let Series { modality, description, number, .. } = verdict.series;
+    let Series {
+        modality,
+        description,
+        number,
+        ..
+    } = verdict.series;
     let number = number.map_or_else(String::new, |n| format!("{n}, "));
-    format!("({}, {number}\"{description}\": {})", name::of_modality(modality), verdict.reason)
+    format!(
+        "({}, {number}\"{description}\": {})",
+        name::of_modality(modality),
+        verdict.reason
+    )
 }
 
 fn judge<'a>(series: &'a Series, choice: &Choice) -> Verdict<'a> {
     match misfit(series, choice) {
-        Some((misfit, reason)) => Verdict { series, fits: false, score: 0.0, reason, misfit: Some(misfit) },
-        None => Verdict { series, fits: true, score: score(series), reason: summary(series), misfit: None },
+        Some((misfit, reason)) => Verdict {
+            series,
+            fits: false,
+            score: 0.0,
+            reason,
+            misfit: Some(misfit),
+        },
+        None => Verdict {
+            series,
+            fits: true,
+            score: score(series),
+            reason: summary(series),
+            misfit: None,
+        },
     }
 }
 
 fn misfit(series: &Series, choice: &Choice) -> Option<(Misfit, String)> {
     let modality = name::of_modality(&series.modality);
     let named = choice.series_uid == Some(series.uid.as_str());
-    if series.shape.is_none() || matches!(series.modality.as_str(), "SEG" | "RTDOSE" | "RTSTRUCT" | "SR" | "PR" | "KO") {
-        return Some((Misfit::NoImages, format!("{modality}: no image of the patient")));
+    if series.shape.is_none()
+        || matches!(
+            series.modality.as_str(),
+            "SEG" | "RTDOSE" | "RTSTRUCT" | "SR" | "PR" | "KO"
+        )
+    {
+        return Some((
+            Misfit::NoImages,
+            format!("{modality}: no image of the patient"),
+        ));
     }
     if !choice.modalities.is_empty() && !choice.modalities.contains(&series.modality.as_str()) {
-        return Some((Misfit::Modality, format!("{modality}: the model was made for {}", wanted(choice))));
+        return Some((
+            Misfit::Modality,
+            format!("{modality}: the model was made for {}", wanted(choice)),
+        ));
     }
     if series.scout && !named {
         return Some((Misfit::Scout, "scout".to_owned()));
     }
     if let Some(reason) = &series.obstacle {
         // One picture alone is no stack in the first place.
-        let kind = if series.n_slices == 1 { Misfit::Small } else { Misfit::Geometry };
+        let kind = if series.n_slices == 1 {
+            Misfit::Small
+        } else {
+            Misfit::Geometry
+        };
         return Some((kind, reason.clone()));
     }
     if series.n_slices < FEWEST_SLICES && !named {
-        let plural = if series.n_slices == 1 { "slice" } else { "slices" };
-        return Some((Misfit::Small, format!("only {} {plural}; name it with --series to take it all the same", series.n_slices)));
+        let plural = if series.n_slices == 1 {
+            "slice"
+        } else {
+            "slices"
+        };
+        return Some((
+            Misfit::Small,
+            format!(
+                "only {} {plural}; name it with --series to take it all the same",
+                series.n_slices
+            ),
+        ));
     }
     None
 }
@@ -163,7 +279,10 @@ fn summary(series: &Series) -> String {
     let spacing_mm = series.spacing_mm.map_or(0.0, |s| s[2]);
     let extent_mm = series.extent_mm.unwrap_or(0.0);
     let modality = name::of_modality(&series.modality);
-    format!("{modality}, {} {plane} slices, {spacing_mm:.2} mm, covers {extent_mm:.0} mm", series.n_slices)
+    format!(
+        "{modality}, {} {plane} slices, {spacing_mm:.2} mm, covers {extent_mm:.0} mm",
+        series.n_slices
+    )
 }
 
 /// Coverage, fineness and kind, in points out of about 100.
@@ -175,9 +294,22 @@ fn score(series: &Series) -> f64 {
     let fineness = 25.0 * ((5.0 - spacing_mm) / 4.0).clamp(0.0, 1.0);
     let plane = name::of_plane(series.orientation.as_deref().unwrap_or_default());
     let as_scanned = if plane == "axial" { 15.0 } else { 0.0 };
-    let kind = |words: &[&str]| series.image_type.iter().any(|value| words.iter().any(|w| value.contains(w)));
-    let projected = if kind(&["MIP", "MINIP", "PROJECTION", "VRT"]) { 40.0 } else { 0.0 };
-    let reformatted = if kind(&["MPR", "REFORMATTED", "SECONDARY"]) { 12.0 } else { 0.0 };
+    let kind = |words: &[&str]| {
+        series
+            .image_type
+            .iter()
+            .any(|value| words.iter().any(|w| value.contains(w)))
+    };
+    let projected = if kind(&["MIP", "MINIP", "PROJECTION", "VRT"]) {
+        40.0
+    } else {
+        0.0
+    };
+    let reformatted = if kind(&["MPR", "REFORMATTED", "SECONDARY"]) {
+        12.0
+    } else {
+        0.0
+    };
     let sharp = if is_sharp(&series.kernel) { 8.0 } else { 0.0 };
     10.0 + coverage + fineness + as_scanned - projected - reformatted - sharp
 }
@@ -186,10 +318,17 @@ fn score(series: &Series) -> f64 {
 /// Siemens' and Canon's numbers (B60 and above, FC30 and above).
 fn is_sharp(kernel: &str) -> bool {
     let kernel = kernel.to_ascii_uppercase();
-    if ["LUNG", "BONE", "EDGE", "SHARP"].iter().any(|word| kernel.contains(word)) {
+    if ["LUNG", "BONE", "EDGE", "SHARP"]
+        .iter()
+        .any(|word| kernel.contains(word))
+    {
         return true;
     }
-    let digits: String = kernel.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+    let digits: String = kernel
+        .chars()
+        .skip_while(|c| !c.is_ascii_digit())
+        .take_while(char::is_ascii_digit)
+        .collect();
     let number: u32 = digits.parse().unwrap_or(0);
     match kernel.chars().next() {
         Some('F') => number >= 30,

@@ -129,10 +129,14 @@ impl Faulty for DicomError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Ambiguous { .. } => Some("name one of them with --series UID".to_owned()),
-            Self::NoSuchSeries { .. } | Self::NoFittingSeries { .. } | Self::NoImageSeries { .. } => {
-                Some("`prosect inspect INPUT` lists what is there and why it was left aside".to_owned())
+            Self::NoSuchSeries { .. }
+            | Self::NoFittingSeries { .. }
+            | Self::NoImageSeries { .. } => Some(
+                "`prosect inspect INPUT` lists what is there and why it was left aside".to_owned(),
+            ),
+            Self::WrongModality { .. } => {
+                Some("`prosect models list` shows which model is for which modality".to_owned())
             }
-            Self::WrongModality { .. } => Some("`prosect models list` shows which model is for which modality".to_owned()),
             _ => None,
         }
     }

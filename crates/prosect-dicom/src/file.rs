@@ -36,7 +36,10 @@ pub(crate) enum HeaderFailure {
     /// It is no DICOM file, and does not look as if it should be one.
     NotDicom,
     /// It is DICOM, but damaged. The series is known when the damage comes after its UID.
-    Broken { reason: String, series_uid: Option<String> },
+    Broken {
+        reason: String,
+        series_uid: Option<String>,
+    },
     /// It goes over a limit.
     Limit(String),
     /// The machine failed.
@@ -52,18 +55,29 @@ const PREAMBLE: usize = 132;
 
 impl FileHeader {
     /// Reads the header from a file of `total` bytes.
-    pub(crate) fn read(file: &mut dyn Read, total: u64, limits: &Limits) -> Result<Self, HeaderFailure> {
+    pub(crate) fn read(
+        file: &mut dyn Read,
+        total: u64,
+        limits: &Limits,
+    ) -> Result<Self, HeaderFailure> {
         let total = usize::try_from(total).unwrap_or(usize::MAX);
         let mut bytes = Vec::new();
         let mut wanted = FIRST_STEP.min(total);
         loop {
             fill(file, &mut bytes, wanted)?;
             // A file that ends early is as long as it is.
-            let total = if bytes.len() < wanted { bytes.len() } else { total };
+            let total = if bytes.len() < wanted {
+                bytes.len()
+            } else {
+                total
+            };
             match Self::parse(&bytes, total, limits) {
                 Err(Stop::NeedMore(n)) => {
                     if n > LONGEST_HEADER {
-                        return Err(HeaderFailure::Limit(format!("its header is longer than {} MiB", LONGEST_HEADER >> 20)));
+                        return Err(HeaderFailure::Limit(format!(
+                            "its header is longer than {} MiB",
+                            LONGEST_HEADER >> 20
+                        )));
                     }
                     wanted = n.max(2 * bytes.len()).min(total);
                 }
@@ -100,9 +114,18 @@ impl FileHeader {
             Some(uid) => uid,
             None => guess_syntax(bytes.get(start..).unwrap_or_default()).to_owned(),
         };
-        let mut header = Self { transfer_syntax, data: DataSet::new_empty(), pixel: None, start, unsure_text: false };
+        let mut header = Self {
+            transfer_syntax,
+            data: DataSet::new_empty(),
+            pixel: None,
+            start,
+            unsure_text: false,
+        };
         let outcome = header.read_data_set(bytes, total, limits);
-        if guessed && attribute::text(&header.data, tags::SOP_CLASS_UID).is_none() && !matches!(outcome, Err(Halt::NeedMore(_))) {
+        if guessed
+            && attribute::text(&header.data, tags::SOP_CLASS_UID).is_none()
+            && !matches!(outcome, Err(Halt::NeedMore(_)))
+        {
             return Err(Stop::Failed(HeaderFailure::NotDicom));
         }
         let series = attribute::text(&header.data, tags::SERIES_INSTANCE_UID);
@@ -113,10 +136,17 @@ impl FileHeader {
 
     /// Some anonymizers empty the identity of the data set, but leave it in the meta information.
     fn complete_from(&mut self, meta: &DataSet) {
-        let pairs = [(tags::SOP_CLASS_UID, tags::MEDIA_STORAGE_SOP_CLASS_UID), (tags::SOP_INSTANCE_UID, tags::MEDIA_STORAGE_SOP_INSTANCE_UID)];
+        let pairs = [
+            (tags::SOP_CLASS_UID, tags::MEDIA_STORAGE_SOP_CLASS_UID),
+            (tags::SOP_INSTANCE_UID, tags::MEDIA_STORAGE_SOP_INSTANCE_UID),
+        ];
         for (tag, media_tag) in pairs {
-            if let (None, Some(uid)) = (attribute::text(&self.data, tag), attribute::text(meta, media_tag)) {
-                self.data.put(DataElement::new(tag, VR::UI, PrimitiveValue::from(uid)));
+            if let (None, Some(uid)) = (
+                attribute::text(&self.data, tag),
+                attribute::text(meta, media_tag),
+            ) {
+                self.data
+                    .put(DataElement::new(tag, VR::UI, PrimitiveValue::from(uid)));
             }
         }
     }
@@ -142,12 +172,20 @@ impl FileHeader {
         let mut wanted = FIRST_STEP;
         loop {
             let inflated = inflate(compressed, wanted)?;
-            let total = if inflated.len() < wanted { inflated.len() } else { usize::MAX };
+            let total = if inflated.len() < wanted {
+                inflated.len()
+            } else {
+                usize::MAX
+            };
             let mut reader = Reader::new(&inflated, total, 0, Layout::EXPLICIT_LE, limits.depth);
             self.data = DataSet::new_empty();
             match reader.data_set(&mut self.data) {
-                Err(Halt::NeedMore(n)) if n <= LONGEST_HEADER && total == usize::MAX => wanted = n.max(2 * wanted),
-                Err(Halt::NeedMore(_)) => return Err(Halt::Limit("its header is too long".to_owned())),
+                Err(Halt::NeedMore(n)) if n <= LONGEST_HEADER && total == usize::MAX => {
+                    wanted = n.max(2 * wanted);
+                }
+                Err(Halt::NeedMore(_)) => {
+                    return Err(Halt::Limit("its header is too long".to_owned()));
+                }
                 Err(halt) => return Err(halt),
                 Ok(pixel) => {
                     self.unsure_text = reader.unsure_text;
@@ -193,7 +231,10 @@ impl Stop {
 }
 
 fn broken(reason: &str, series_uid: Option<String>) -> HeaderFailure {
-    HeaderFailure::Broken { reason: reason.to_owned(), series_uid }
+    HeaderFailure::Broken {
+        reason: reason.to_owned(),
+        series_uid,
+    }
 }
 
 fn fill(file: &mut dyn Read, bytes: &mut Vec<u8>, wanted: usize) -> Result<(), HeaderFailure> {
@@ -207,7 +248,10 @@ fn fill(file: &mut dyn Read, bytes: &mut Vec<u8>, wanted: usize) -> Result<(), H
 /// The first `n` bytes of what was deflated.
 fn inflate(compressed: &[u8], n: usize) -> Result<Vec<u8>, Halt> {
     let mut inflated = Vec::new();
-    match DeflateDecoder::new(compressed).take(n as u64).read_to_end(&mut inflated) {
+    match DeflateDecoder::new(compressed)
+        .take(n as u64)
+        .read_to_end(&mut inflated)
+    {
         Ok(_) => Ok(inflated),
         Err(_) => Err(Halt::Broken("its deflated data are damaged".to_owned())),
     }
@@ -227,9 +271,21 @@ fn recognize(bytes: &[u8]) -> Option<Begin> {
     match bytes.get(..8)? {
         [0x02, 0x00, element, 0x00, b'U' | b'O', _, ..] if *element <= 0x10 => Some(Begin::Meta),
         // A data set begins with group 0008 and an element below 0080; the value is short.
-        [0x08, 0x00, element, 0x00, a, b, ..] if *element < 0x80 && VR::from_binary([*a, *b]).is_some() => Some(Begin::DataSet),
-        [0x00, 0x08, 0x00, element, a, b, ..] if *element < 0x80 && VR::from_binary([*a, *b]).is_some() => Some(Begin::DataSet),
-        [0x08, 0x00, element, 0x00, length, 0x00, 0x00, 0x00] if *element < 0x80 && *length <= 64 => Some(Begin::DataSet),
+        [0x08, 0x00, element, 0x00, a, b, ..]
+            if *element < 0x80 && VR::from_binary([*a, *b]).is_some() =>
+        {
+            Some(Begin::DataSet)
+        }
+        [0x00, 0x08, 0x00, element, a, b, ..]
+            if *element < 0x80 && VR::from_binary([*a, *b]).is_some() =>
+        {
+            Some(Begin::DataSet)
+        }
+        [0x08, 0x00, element, 0x00, length, 0x00, 0x00, 0x00]
+            if *element < 0x80 && *length <= 64 =>
+        {
+            Some(Begin::DataSet)
+        }
         _ => None,
     }
 }
@@ -249,8 +305,14 @@ fn guess_syntax(data_set: &[u8]) -> &'static str {
 fn layout_of(transfer_syntax: &str, data_set: &[u8]) -> Layout {
     match transfer_syntax {
         EXPLICIT_VR_BIG_ENDIAN => Layout::EXPLICIT_BE,
-        uids::IMPLICIT_VR_LITTLE_ENDIAN | uids::EXPLICIT_VR_LITTLE_ENDIAN if data_set.len() >= 8 => {
-            if guess_syntax(data_set) == uids::IMPLICIT_VR_LITTLE_ENDIAN { Layout::IMPLICIT_LE } else { Layout::EXPLICIT_LE }
+        uids::IMPLICIT_VR_LITTLE_ENDIAN | uids::EXPLICIT_VR_LITTLE_ENDIAN
+            if data_set.len() >= 8 =>
+        {
+            if guess_syntax(data_set) == uids::IMPLICIT_VR_LITTLE_ENDIAN {
+                Layout::IMPLICIT_LE
+            } else {
+                Layout::EXPLICIT_LE
+            }
         }
         uids::IMPLICIT_VR_LITTLE_ENDIAN => Layout::IMPLICIT_LE,
         _ => Layout::EXPLICIT_LE,
@@ -269,7 +331,11 @@ mod tests {
     #[track_caller]
     fn check(parts: &[&[u8]], expected: &str) {
         let bytes = parts.concat();
-        let outcome = FileHeader::read(&mut bytes.as_slice(), bytes.len() as u64, &Limits::default());
+        let outcome = FileHeader::read(
+            &mut bytes.as_slice(),
+            bytes.len() as u64,
+            &Limits::default(),
+        );
         let got = match outcome {
             Ok(header) => format!("{} {:?}", header.transfer_syntax, header.pixel),
             Err(failure) => format!("{failure:?}"),
@@ -285,8 +351,14 @@ mod tests {
         check(&[meta, SOP_CLASS], "1.2.840.10008.1.2.1 None");
         check(&[&preamble, SOP_CLASS], "1.2.840.10008.1.2.1 None");
         check(&[SOP_CLASS], "1.2.840.10008.1.2.1 None");
-        check(&[b"\x08\x00\x16\x00\x04\0\0\x001.2\0"], "1.2.840.10008.1.2 None");
-        check(&[b"\x00\x08\x00\x16UI\x00\x041.2\0"], "1.2.840.10008.1.2.2 None");
+        check(
+            &[b"\x08\x00\x16\x00\x04\0\0\x001.2\0"],
+            "1.2.840.10008.1.2 None",
+        );
+        check(
+            &[b"\x00\x08\x00\x16UI\x00\x041.2\0"],
+            "1.2.840.10008.1.2.2 None",
+        );
     }
 
     #[test]
@@ -294,15 +366,28 @@ mod tests {
         check(&[b"just a text that is long enough to be read"], "NotDicom");
         check(&[b""], "NotDicom");
         check(&[b"\x08\x00\x16\x00\x04\0\0\x00"], "NotDicom");
-        check(&[SOP_CLASS, SERIES, b"\x20\x00\x13\x00IS\x20\x007 "], "series_uid: Some(\"3.4\")");
+        check(
+            &[SOP_CLASS, SERIES, b"\x20\x00\x13\x00IS\x20\x007 "],
+            "series_uid: Some(\"3.4\")",
+        );
     }
 
     #[test]
     fn a_long_header_is_read_in_steps() {
         let long = [&b"\x09\x00\x10\x00UN\0\0\0\0\x02\0"[..], &vec![0; 2 << 16]].concat();
-        check(&[SOP_CLASS, &long, b"\xe0\x7f\x10\x00OW\0\0\x02\0\0\0ab"], "offset: 131108, length: Some(2)");
+        check(
+            &[SOP_CLASS, &long, b"\xe0\x7f\x10\x00OW\0\0\x02\0\0\0ab"],
+            "offset: 131108, length: Some(2)",
+        );
         let bytes = [SOP_CLASS, &long, SERIES].concat();
-        let outcome = FileHeader::read(&mut &bytes[..40_000], bytes.len() as u64, &Limits::default());
-        assert!(matches!(outcome, Err(HeaderFailure::Broken { .. })), "{outcome:?}");
+        let outcome = FileHeader::read(
+            &mut &bytes[..40_000],
+            bytes.len() as u64,
+            &Limits::default(),
+        );
+        assert!(
+            matches!(outcome, Err(HeaderFailure::Broken { .. })),
+            "{outcome:?}"
+        );
     }
 }

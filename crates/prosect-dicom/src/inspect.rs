@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
-use prosect_base::{Cancel, Limits, Phi, Progress};
+use prosect_base::{Cancel, Limits, Progress};
 use prosect_volume::FrameOfReference;
 
 use crate::error::DicomError;
@@ -12,8 +12,8 @@ use crate::file::{FileHeader, HeaderFailure};
 use crate::instance::{Instance, is_directory};
 use crate::inventory::{Inventory, LeftOut, LeftOutKind, Series, Study};
 use crate::pixel;
-use crate::uid::derive_uid;
 use crate::source::{Found, Source, find_sources, label_of, visit_sources};
+use crate::uid::derive_uid;
 
 /// What one file turned out to be.
 enum Seen {
@@ -30,16 +30,35 @@ enum Seen {
 /// # Errors
 /// [`DicomError`] when the input cannot be opened, is empty, is a single file that is no sound
 /// DICOM, or goes over a limit.
-pub fn inspect(input: &Path, limits: &Limits, progress: &dyn Progress, cancel: &Cancel) -> Result<Inventory, DicomError> {
+pub fn inspect(
+    input: &Path,
+    limits: &Limits,
+    progress: &dyn Progress,
+    cancel: &Cancel,
+) -> Result<Inventory, DicomError> {
     let label = label_of(input);
-    let Found { sources, unreadable, single } = find_sources(input, limits, cancel)?;
+    let Found {
+        sources,
+        unreadable,
+        single,
+    } = find_sources(input, limits, cancel)?;
     if sources.is_empty() && unreadable.is_empty() {
         return Err(DicomError::Empty { label });
     }
     progress.step(&format!("reading the headers of {} files", sources.len()));
     let pointers: Vec<&Source> = sources.iter().collect();
-    let seen = visit_sources(&pointers, limits, (progress, cancel), |index, reader, length| look_at(pointers[index], reader, length, limits))?;
-    let unreadable = unreadable.into_iter().map(|(label, reason)| LeftOut { label, reason, kind: LeftOutKind::Unreadable, series_uid: None });
+    let seen = visit_sources(
+        &pointers,
+        limits,
+        (progress, cancel),
+        |index, reader, length| look_at(pointers[index], reader, length, limits),
+    )?;
+    let unreadable = unreadable.into_iter().map(|(label, reason)| LeftOut {
+        label,
+        reason,
+        kind: LeftOutKind::Unreadable,
+        series_uid: None,
+    });
     let mut left_out: Vec<LeftOut> = unreadable.collect();
     let mut instances = Vec::new();
     for (source, seen) in pointers.iter().zip(seen) {
@@ -47,7 +66,12 @@ pub fn inspect(input: &Path, limits: &Limits, progress: &dyn Progress, cancel: &
             Ok(Seen::Instance(instance)) => instances.push(*instance),
             Ok(Seen::Directory) => {}
             Ok(Seen::LeftOut(file)) => left_out.push(file),
-            Err(reason) => left_out.push(LeftOut { label: source.label.clone(), reason, kind: LeftOutKind::Unreadable, series_uid: None }),
+            Err(reason) => left_out.push(LeftOut {
+                label: source.label.clone(),
+                reason,
+                kind: LeftOutKind::Unreadable,
+                series_uid: None,
+            }),
         }
     }
     if let (true, [file]) = (single, left_out.as_slice()) {
@@ -56,10 +80,16 @@ pub fn inspect(input: &Path, limits: &Limits, progress: &dyn Progress, cancel: &
     left_out.sort_by(|a, b| a.label.cmp(&b.label));
     let mut studies = gather(instances);
     for series in studies.iter_mut().flat_map(|study| &mut study.series) {
-        let lost = left_out.iter().filter(|file| file.is_finding() && file.series_uid.as_ref() == Some(&series.uid));
+        let lost = left_out
+            .iter()
+            .filter(|file| file.is_finding() && file.series_uid.as_ref() == Some(&series.uid));
         series.add_lost(lost.cloned().collect());
     }
-    Ok(Inventory { label, studies, left_out })
+    Ok(Inventory {
+        label,
+        studies,
+        left_out,
+    })
 }
 
 /// The error for an input that is one bad file.
@@ -67,23 +97,40 @@ fn failure_of(file: &LeftOut) -> DicomError {
     let (label, reason) = (file.label.clone(), file.reason.clone());
     match file.kind {
         LeftOutKind::Unreadable => DicomError::Io { label, reason },
-        LeftOutKind::Limit => DicomError::Limit { what: format!("{label}: {reason}") },
+        LeftOutKind::Limit => DicomError::Limit {
+            what: format!("{label}: {reason}"),
+        },
         _ => DicomError::Broken { label, reason },
     }
 }
 
 fn look_at(source: &Source, reader: &mut dyn Read, length: u64, limits: &Limits) -> Seen {
-    let left_out = |kind, reason: String, series_uid| Seen::LeftOut(LeftOut { label: source.label.clone(), reason, kind, series_uid });
+    let left_out = |kind, reason: String, series_uid| {
+        Seen::LeftOut(LeftOut {
+            label: source.label.clone(),
+            reason,
+            kind,
+            series_uid,
+        })
+    };
     if is_housekeeping(&source.label) {
         return left_out(LeftOutKind::NotDicom, "not DICOM".to_owned(), None);
     }
     let header = match FileHeader::read(reader, length, limits) {
         Ok(header) => header,
         Err(HeaderFailure::NotDicom) if claims_to_be_dicom(&source.label) => {
-            return left_out(LeftOutKind::Broken, "it is named like a DICOM file, but its content is none".to_owned(), None);
+            return left_out(
+                LeftOutKind::Broken,
+                "it is named like a DICOM file, but its content is none".to_owned(),
+                None,
+            );
         }
-        Err(HeaderFailure::NotDicom) => return left_out(LeftOutKind::NotDicom, "not DICOM".to_owned(), None),
-        Err(HeaderFailure::Broken { reason, series_uid }) => return left_out(LeftOutKind::Broken, reason, series_uid),
+        Err(HeaderFailure::NotDicom) => {
+            return left_out(LeftOutKind::NotDicom, "not DICOM".to_owned(), None);
+        }
+        Err(HeaderFailure::Broken { reason, series_uid }) => {
+            return left_out(LeftOutKind::Broken, reason, series_uid);
+        }
         Err(HeaderFailure::Limit(reason)) => return left_out(LeftOutKind::Limit, reason, None),
         Err(HeaderFailure::Io(reason)) => return left_out(LeftOutKind::Unreadable, reason, None),
     };
@@ -106,12 +153,16 @@ fn file_name(label: &str) -> &str {
 /// Files that operating systems leave beside others.
 fn is_housekeeping(label: &str) -> bool {
     let name = file_name(label);
-    label.starts_with("__MACOSX/") || name.starts_with("._") || matches!(name, ".DS_Store" | "Thumbs.db" | "desktop.ini")
+    label.starts_with("__MACOSX/")
+        || name.starts_with("._")
+        || matches!(name, ".DS_Store" | "Thumbs.db" | "desktop.ini")
 }
 
 fn claims_to_be_dicom(label: &str) -> bool {
     let name = file_name(label);
-    let suffix = name.rsplit_once('.').map(|(_, suffix)| suffix.to_ascii_lowercase());
+    let suffix = name
+        .rsplit_once('.')
+        .map(|(_, suffix)| suffix.to_ascii_lowercase());
     matches!(suffix.as_deref(), Some("dcm" | "dicom" | "ima"))
 }
 
@@ -121,17 +172,30 @@ fn gather(mut instances: Vec<Instance>) -> Vec<Study> {
     let mut studies: BTreeMap<String, BTreeMap<String, Vec<Instance>>> = BTreeMap::new();
     for instance in instances {
         let series = studies.entry(instance.study_uid.clone()).or_default();
-        series.entry(instance.series_uid.clone()).or_default().push(instance);
+        series
+            .entry(instance.series_uid.clone())
+            .or_default()
+            .push(instance);
     }
     studies
         .into_iter()
         .map(|(uid, series)| {
-            let first = series.values().next().and_then(|instances| instances.first());
-            let date = Phi::new(first.map(|i| i.study_date.clone()).unwrap_or_default());
-            let description = first.map(|i| i.study_description.clone()).unwrap_or_default();
+            let first = series
+                .values()
+                .next()
+                .and_then(|instances| instances.first());
+            let date = first.map(|i| i.study_date.clone()).unwrap_or_default();
+            let description = first
+                .map(|i| i.study_description.clone())
+                .unwrap_or_default();
             let mut series: Vec<Series> = series.into_values().map(Series::of).collect();
             series.sort_by_key(|s| s.number);
-            Study { uid, date, description, series }
+            Study {
+                uid,
+                date,
+                description,
+                series,
+            }
         })
         .collect()
 }
@@ -140,20 +204,33 @@ fn gather(mut instances: Vec<Instance>) -> Vec<Study> {
 /// belong together. The UIDs derive from the instances' own.
 fn name_anonymous(instances: &mut [Instance]) {
     let mut families: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-    for (index, instance) in instances.iter().enumerate().filter(|(_, i)| i.series_uid.is_empty()) {
+    for (index, instance) in instances
+        .iter()
+        .enumerate()
+        .filter(|(_, i)| i.series_uid.is_empty())
+    {
         families.entry(instance.kinship()).or_default().push(index);
     }
     for members in families.values() {
-        let mut sop_uids: Vec<&str> = members.iter().map(|&index| instances[index].sop_instance_uid.as_str()).collect();
+        let mut sop_uids: Vec<&str> = members
+            .iter()
+            .map(|&index| instances[index].sop_instance_uid.as_str())
+            .collect();
         sop_uids.sort_unstable();
-        let parts: Vec<&[u8]> = std::iter::once("series without UID").chain(sop_uids).map(str::as_bytes).collect();
+        let parts: Vec<&[u8]> = std::iter::once("series without UID")
+            .chain(sop_uids)
+            .map(str::as_bytes)
+            .collect();
         let uid = derive_uid(&parts);
         for &index in members {
             instances[index].series_uid.clone_from(&uid);
         }
     }
     for instance in instances.iter_mut().filter(|i| i.study_uid.is_empty()) {
-        let frame = instance.frame_of_reference.as_ref().map_or(instance.series_uid.as_str(), |FrameOfReference(uid)| uid);
+        let frame = instance
+            .frame_of_reference
+            .as_ref()
+            .map_or(instance.series_uid.as_str(), |FrameOfReference(uid)| uid);
         instance.study_uid = derive_uid(&[b"study without UID", frame.as_bytes()]);
     }
 }

@@ -2,6 +2,7 @@
 
 use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
+use prosect_base::Phi;
 use prosect_volume::{FrameOfReference, Lps, Point, Vector};
 
 use crate::attribute::{self, count, exactly, integer, text, texts};
@@ -18,7 +19,7 @@ pub(crate) struct Instance {
     pub(crate) sop_instance_uid: String,
     pub(crate) transfer_syntax: String,
     pub(crate) modality: String,
-    pub(crate) study_date: String,
+    pub(crate) study_date: Phi<String>,
     pub(crate) study_description: String,
     pub(crate) series_description: String,
     pub(crate) series_number: Option<i64>,
@@ -62,20 +63,31 @@ impl Place {
         let [along_j, along_i] = exactly(&header.data, tags::PIXEL_SPACING)?;
         let (i, j) = (Vector::new([a, b, c]), Vector::new([d, e, f]));
         let unit = |v: Vector<Lps>| (v.norm() - 1.0).abs() < 10.0 * DIRECTION_TOLERANCE;
-        let sane = unit(i) && unit(j) && i.dot(j).abs() < 10.0 * DIRECTION_TOLERANCE && along_i > 0.0 && along_j > 0.0;
+        let sane = unit(i)
+            && unit(j)
+            && i.dot(j).abs() < 10.0 * DIRECTION_TOLERANCE
+            && along_i > 0.0
+            && along_j > 0.0;
         sane.then_some(())?;
-        Some(Self { origin: Point::new(origin), direction_i: i.unit()?, direction_j: j.unit()?, spacing_mm: [along_i, along_j] })
+        Some(Self {
+            origin: Point::new(origin),
+            direction_i: i.unit()?,
+            direction_j: j.unit()?,
+            spacing_mm: [along_i, along_j],
+        })
     }
 
     /// Whether the axes of two slices are the same.
     pub(crate) fn is_parallel(&self, other: &Self) -> bool {
-        (self.direction_i - other.direction_i).norm() < DIRECTION_TOLERANCE && (self.direction_j - other.direction_j).norm() < DIRECTION_TOLERANCE
+        (self.direction_i - other.direction_i).norm() < DIRECTION_TOLERANCE
+            && (self.direction_j - other.direction_j).norm() < DIRECTION_TOLERANCE
     }
 
     /// Whether pixels are equally far apart.
     pub(crate) fn has_spacing_of(&self, other: &Self) -> bool {
         let close = |a: f64, b: f64| (a - b).abs() < 1e-4 * b;
-        close(self.spacing_mm[0], other.spacing_mm[0]) && close(self.spacing_mm[1], other.spacing_mm[1])
+        close(self.spacing_mm[0], other.spacing_mm[0])
+            && close(self.spacing_mm[1], other.spacing_mm[1])
     }
 
     /// Direction in which slices are counted.
@@ -88,21 +100,29 @@ impl Instance {
     /// What is kept of a header, or what is missing.
     pub(crate) fn of(source: Source, header: &FileHeader) -> Result<Self, String> {
         let data = &header.data;
-        let required = |tag: Tag, name: &str| text(data, tag).ok_or_else(|| format!("it has no {name}"));
+        let required =
+            |tag: Tag, name: &str| text(data, tag).ok_or_else(|| format!("it has no {name}"));
         let or_empty = |tag: Tag| text(data, tag).unwrap_or_default();
-        let shape = match (header.pixel, count(data, tags::COLUMNS), count(data, tags::ROWS)) {
-            (Some(_), Some(columns), Some(rows)) if columns > 0 && rows > 0 => Some([columns, rows]),
+        let shape = match (
+            header.pixel,
+            count(data, tags::COLUMNS),
+            count(data, tags::ROWS),
+        ) {
+            (Some(_), Some(columns), Some(rows)) if columns > 0 && rows > 0 => {
+                Some([columns, rows])
+            }
             _ => None,
         };
         Ok(Self {
-            anonymous: text(data, tags::STUDY_INSTANCE_UID).is_none() || text(data, tags::SERIES_INSTANCE_UID).is_none(),
+            anonymous: text(data, tags::STUDY_INSTANCE_UID).is_none()
+                || text(data, tags::SERIES_INSTANCE_UID).is_none(),
             study_uid: or_empty(tags::STUDY_INSTANCE_UID),
             series_uid: or_empty(tags::SERIES_INSTANCE_UID),
             sop_class_uid: required(tags::SOP_CLASS_UID, "SOP Class UID")?,
             sop_instance_uid: required(tags::SOP_INSTANCE_UID, "SOP Instance UID")?,
             transfer_syntax: header.transfer_syntax.clone(),
             modality: or_empty(tags::MODALITY),
-            study_date: or_empty(tags::STUDY_DATE),
+            study_date: Phi::new(or_empty(tags::STUDY_DATE)),
             study_description: or_empty(tags::STUDY_DESCRIPTION),
             series_description: or_empty(tags::SERIES_DESCRIPTION),
             series_number: integer(data, tags::SERIES_NUMBER),
@@ -123,14 +143,26 @@ impl Instance {
 
     /// Whether this is a scout (PS3.3 C.8.2.1.1.1: value 3 LOCALIZER).
     pub(crate) fn is_scout(&self) -> bool {
-        self.image_type.iter().any(|value| matches!(value.as_str(), "LOCALIZER" | "SCOUT" | "TOPOGRAM"))
+        self.image_type
+            .iter()
+            .any(|value| matches!(value.as_str(), "LOCALIZER" | "SCOUT" | "TOPOGRAM"))
     }
 
     /// What files of one series share when they do not name it: the folder and all that is said of the series.
     pub(crate) fn kinship(&self) -> String {
-        let folder = self.source.label.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let frame = self.frame_of_reference.as_ref().map_or("", |FrameOfReference(uid)| uid);
-        format!("{folder}\n{frame}\n{}\n{:?}\n{}", self.modality, self.series_number, self.series_description)
+        let folder = self
+            .source
+            .label
+            .rsplit_once('/')
+            .map_or("", |(folder, _)| folder);
+        let frame = self
+            .frame_of_reference
+            .as_ref()
+            .map_or("", |FrameOfReference(uid)| uid);
+        format!(
+            "{folder}\n{frame}\n{}\n{:?}\n{}",
+            self.modality, self.series_number, self.series_description
+        )
     }
 
     /// How the slice is called in messages.

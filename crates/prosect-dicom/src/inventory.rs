@@ -123,8 +123,16 @@ impl Inventory {
 
     /// Damaged or unreadable files that name no series: they may have been meant for any.
     pub fn findings(&self) -> Vec<Finding> {
-        let nameless = self.left_out.iter().filter(|file| file.is_finding() && file.series_uid.is_none());
-        nameless.map(|file| Finding { code: "file_left_out", message: format!("file {} was left out: {}", file.label, file.reason) }).collect()
+        let nameless = self
+            .left_out
+            .iter()
+            .filter(|file| file.is_finding() && file.series_uid.is_none());
+        nameless
+            .map(|file| Finding {
+                code: "file_left_out",
+                message: format!("file {} was left out: {}", file.label, file.reason),
+            })
+            .collect()
     }
 }
 
@@ -132,14 +140,23 @@ impl Series {
     /// The series that these instances form. There is at least one.
     pub(crate) fn of(instances: Vec<Instance>) -> Self {
         let arrangement = arrange(&instances);
-        let first = arrangement.order.first().map_or(&instances[0], |&index| &instances[index]);
+        let first = arrangement
+            .order
+            .first()
+            .map_or(&instances[0], |&index| &instances[index]);
         let stack = arrangement.stack.as_ref();
         let spacing_k_mm = stack.and_then(median_gap_mm);
-        let extent_mm = spacing_k_mm.zip(stack).map(|(gap, stack)| gap * stack.origins.len() as f64);
+        let extent_mm = spacing_k_mm
+            .zip(stack)
+            .map(|(gap, stack)| gap * stack.origins.len() as f64);
         let aside = arrangement.aside.iter().map(|aside| LeftOut {
             label: instances[aside.index].source.label.clone(),
             reason: aside.reason.clone(),
-            kind: if aside.finding { LeftOutKind::Stray } else { LeftOutKind::NoSlice },
+            kind: if aside.finding {
+                LeftOutKind::Stray
+            } else {
+                LeftOutKind::NoSlice
+            },
             series_uid: Some(first.series_uid.clone()),
         });
         Self {
@@ -152,7 +169,9 @@ impl Series {
             n_frames: instances.iter().map(|i| i.n_frames).sum(),
             n_slices: arrangement.order.len(),
             shape: first.shape,
-            spacing_mm: spacing_k_mm.zip(stack).map(|(k, stack)| [stack.step_i.norm(), stack.step_j.norm(), k]),
+            spacing_mm: spacing_k_mm
+                .zip(stack)
+                .map(|(k, stack)| [stack.step_i.norm(), stack.step_j.norm(), k]),
             extent_mm,
             orientation: stack.map(orientation),
             transfer_syntaxes: distinct(instances.iter().map(|i| name::of_uid(&i.transfer_syntax))),
@@ -160,7 +179,10 @@ impl Series {
             scout: instances.iter().all(Instance::is_scout),
             aside: aside.collect(),
             lost: Vec::new(),
-            obstacle: arrangement.obstacle.as_ref().map(|Obstacle { reason, .. }| reason.clone()),
+            obstacle: arrangement
+                .obstacle
+                .as_ref()
+                .map(|Obstacle { reason, .. }| reason.clone()),
             image_type: first.image_type.clone(),
             kernel: first.kernel.clone(),
             instances,
@@ -174,7 +196,12 @@ impl Series {
     pub(crate) fn add_lost(&mut self, lost: Vec<LeftOut>) {
         if let (Some(first), Some(obstacle)) = (lost.first(), &mut self.arrangement.obstacle) {
             let Obstacle { reason, .. } = &obstacle;
-            obstacle.reason = format!("{reason}; {} damaged files of this series were left out, such as {} ({})", lost.len(), first.label, first.reason);
+            obstacle.reason = format!(
+                "{reason}; {} damaged files of this series were left out, such as {} ({})",
+                lost.len(),
+                first.label,
+                first.reason
+            );
             self.obstacle = Some(obstacle.reason.clone());
         }
         self.lost = lost;
@@ -190,7 +217,11 @@ fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
 
 fn median_gap_mm(stack: &SliceStack) -> Option<f64> {
     let normal = stack.normal()?;
-    let mut gaps: Vec<f64> = stack.origins.windows(2).map(|pair| (pair[1] - pair[0]).dot(normal)).collect();
+    let mut gaps: Vec<f64> = stack
+        .origins
+        .windows(2)
+        .map(|pair| (pair[1] - pair[0]).dot(normal))
+        .collect();
     gaps.sort_by(f64::total_cmp);
     gaps.get(gaps.len() / 2).copied().or(stack.thickness_mm)
 }
@@ -199,8 +230,13 @@ fn median_gap_mm(stack: &SliceStack) -> Option<f64> {
 fn orientation(stack: &SliceStack) -> String {
     let normal = stack.normal().unwrap_or(Vector::new([0.0; 3]));
     let letter = |v: Vector<prosect_volume::Lps>| {
-        let main = (0..3).max_by(|&a, &b| v.xyz[a].abs().total_cmp(&v.xyz[b].abs())).unwrap_or(0);
+        let main = (0..3)
+            .max_by(|&a, &b| v.xyz[a].abs().total_cmp(&v.xyz[b].abs()))
+            .unwrap_or(0);
         [['R', 'L'], ['A', 'P'], ['I', 'S']][main][usize::from(v.xyz[main] > 0.0)]
     };
-    [stack.step_i, stack.step_j, normal].map(letter).iter().collect()
+    [stack.step_i, stack.step_j, normal]
+        .map(letter)
+        .iter()
+        .collect()
 }

@@ -19,10 +19,13 @@ mod choose;
 mod pixel;
 mod load;
 mod seg;
+#[cfg(test)]
+#[path = "../tests/dicom/shared_data.rs"]
+mod shared_data;
 
 pub use choose::{Choice, Verdict, choose_series, judge_series};
 pub use error::DicomError;
 pub use inspect::inspect;
-pub use load::{Finding, ImageSeries, SourceFrame, SourceHeader, load_series};
 pub use inventory::{Inventory, LeftOut, LeftOutKind, Series, Study};
+pub use load::{Finding, ImageSeries, SourceFrame, SourceHeader, load_series};
 pub use seg::{Moment, SegOptions, SegReport, write_seg};

@@ -88,7 +88,12 @@ struct SliceFailure {
 /// # Errors
 /// [`DicomError::Unusable`] when the slices form no regular grid or their pixels cannot be read,
 /// [`DicomError::Limit`] when the volume would be too large.
-pub fn load_series(series: &Series, limits: &Limits, progress: &dyn Progress, cancel: &Cancel) -> Result<ImageSeries, DicomError> {
+pub fn load_series(
+    series: &Series,
+    limits: &Limits,
+    progress: &dyn Progress,
+    cancel: &Cancel,
+) -> Result<ImageSeries, DicomError> {
     let stack = require_stack(series, limits)?;
     let order = &series.arrangement.order;
     progress.step(&format!("reading {} slices", order.len()));
@@ -96,20 +101,36 @@ pub fn load_series(series: &Series, limits: &Limits, progress: &dyn Progress, ca
     let outcomes = read_slices(series, &mut values, limits, (progress, cancel))?;
     verify_copies(series, limits, cancel)?;
     let (kept, lost) = sort_out(series, &outcomes)?;
-    let stack = if lost.is_empty() { stack.clone() } else { restrict(series, stack, &kept)? };
+    let stack = if lost.is_empty() {
+        stack.clone()
+    } else {
+        restrict(series, stack, &kept)?
+    };
     let slice_len = stack.shape[0] * stack.shape[1];
     if !lost.is_empty() {
-        values = kept.iter().flat_map(|&k| values[k * slice_len..(k + 1) * slice_len].iter().copied()).collect();
+        values = kept
+            .iter()
+            .flat_map(|&k| values[k * slice_len..(k + 1) * slice_len].iter().copied())
+            .collect();
     }
-    let grid = stack.regular_grid().map_err(|error| unusable(series, Fault::Unsupported, error.to_string()))?;
-    let image = Volume::new(grid, values).map_err(|error| unusable(series, Fault::Inconsistent, error.to_string()))?;
-    let read: Vec<&SliceOutcome> = outcomes.iter().filter_map(|outcome| outcome.as_ref().ok()).collect();
+    let grid = stack
+        .regular_grid()
+        .map_err(|error| unusable(series, Fault::Unsupported, error.to_string()))?;
+    let image = Volume::new(grid, values)
+        .map_err(|error| unusable(series, Fault::Inconsistent, error.to_string()))?;
+    let read: Vec<&SliceOutcome> = outcomes
+        .iter()
+        .filter_map(|outcome| outcome.as_ref().ok())
+        .collect();
     let (findings, notes) = remarks(series, &lost, &read);
     let middle = order[kept[kept.len() / 2]];
     Ok(ImageSeries {
         image,
         stack,
-        frames: kept.iter().map(|&k| source_frame(series, order[k])).collect(),
+        frames: kept
+            .iter()
+            .map(|&k| source_frame(series, order[k]))
+            .collect(),
         header: Phi::new(read_header(series, middle, limits)?),
         study_uid: series.study_uid.clone(),
         series_uid: series.uid.clone(),
@@ -121,7 +142,11 @@ pub fn load_series(series: &Series, limits: &Limits, progress: &dyn Progress, ca
 }
 
 fn unusable(series: &Series, fault: Fault, reason: String) -> DicomError {
-    DicomError::Unusable { series_uid: series.uid.clone(), reason, fault }
+    DicomError::Unusable {
+        series_uid: series.uid.clone(),
+        reason,
+        fault,
+    }
 }
 
 /// The stack of the series, if it is one and not too large.
@@ -129,11 +154,21 @@ fn require_stack<'a>(series: &'a Series, limits: &Limits) -> Result<&'a SliceSta
     if let Some(obstacle) = &series.arrangement.obstacle {
         return Err(unusable(series, obstacle.fault, obstacle.reason.clone()));
     }
-    let stack = series.arrangement.stack.as_ref().ok_or_else(|| unusable(series, Fault::Unsupported, "it holds no images".to_owned()))?;
+    let stack = series
+        .arrangement
+        .stack
+        .as_ref()
+        .ok_or_else(|| unusable(series, Fault::Unsupported, "it holds no images".to_owned()))?;
     let [columns, rows] = stack.shape;
     let n_voxels = columns as u64 * rows as u64 * stack.origins.len() as u64;
     if columns.max(rows) > limits.edge || n_voxels > limits.voxels {
-        return Err(DicomError::Limit { what: format!("series {} has {columns} x {rows} x {} voxels", series.uid, stack.origins.len()) });
+        return Err(DicomError::Limit {
+            what: format!(
+                "series {} has {columns} x {rows} x {} voxels",
+                series.uid,
+                stack.origins.len()
+            ),
+        });
     }
     Ok(stack)
 }
@@ -153,65 +188,121 @@ type Outcome = Result<SliceOutcome, SliceFailure>;
 type Lost = (usize, String);
 
 /// Reads all slices in parallel, each into its place.
-fn read_slices(series: &Series, values: &mut [f32], limits: &Limits, work: (&dyn Progress, &Cancel)) -> Result<Vec<Outcome>, DicomError> {
+fn read_slices(
+    series: &Series,
+    values: &mut [f32],
+    limits: &Limits,
+    work: (&dyn Progress, &Cancel),
+) -> Result<Vec<Outcome>, DicomError> {
     let order = &series.arrangement.order;
-    let sources: Vec<&Source> = order.iter().map(|&index| &series.instances[index].source).collect();
+    let sources: Vec<&Source> = order
+        .iter()
+        .map(|&index| &series.instances[index].source)
+        .collect();
     // Each slice is locked once, by the one worker that reads it.
-    let slices: Vec<Mutex<&mut [f32]>> = values.chunks_exact_mut(values.len() / order.len()).map(Mutex::new).collect();
+    let slices: Vec<Mutex<&mut [f32]>> = values
+        .chunks_exact_mut(values.len() / order.len())
+        .map(Mutex::new)
+        .collect();
     let shape = series.shape.unwrap_or_default();
-    let read = visit_sources(&sources, limits, work, |k, reader, length| match slices[k].lock() {
-        Ok(mut out) => read_slice(reader, length, (shape, limits), &mut out),
-        Err(_) => Err(SliceFailure { fault: Fault::Io, reason: "another worker failed on it".to_owned() }),
+    let read = visit_sources(&sources, limits, work, |k, reader, length| {
+        match slices[k].lock() {
+            Ok(mut out) => read_slice(reader, length, (shape, limits), &mut out),
+            Err(_) => Err(SliceFailure {
+                fault: Fault::Io,
+                reason: "another worker failed on it".to_owned(),
+            }),
+        }
     })?;
-    let flatten = |outcome: Result<Outcome, String>| outcome.unwrap_or_else(|reason| Err(SliceFailure { fault: Fault::Io, reason }));
+    let flatten = |outcome: Result<Outcome, String>| {
+        outcome.unwrap_or_else(|reason| {
+            Err(SliceFailure {
+                fault: Fault::Io,
+                reason,
+            })
+        })
+    };
     Ok(read.into_iter().map(flatten).collect())
 }
 
-fn read_slice(reader: &mut dyn Read, length: u64, (shape, limits): ([usize; 2], &Limits), out: &mut [f32]) -> Outcome {
+fn read_slice(
+    reader: &mut dyn Read,
+    length: u64,
+    (shape, limits): ([usize; 2], &Limits),
+    out: &mut [f32],
+) -> Outcome {
     let bytes = read_file(reader, length, limits)?;
     let header = FileHeader::of(&bytes, limits).map_err(SliceFailure::from)?;
     let form = PixelForm::of(&header)?;
     if [form.columns, form.rows] != shape {
-        return Err(SliceFailure { fault: Fault::Inconsistent, reason: "it changed while it was read".to_owned() });
+        return Err(SliceFailure {
+            fault: Fault::Inconsistent,
+            reason: "it changed while it was read".to_owned(),
+        });
     }
     read_values(&header, &bytes, form, out)?;
-    Ok(SliceOutcome { rescale: Rescale::of(&header), bits_stored: form.bits_stored, lossy: is_lossy(&header) })
+    Ok(SliceOutcome {
+        rescale: Rescale::of(&header),
+        bits_stored: form.bits_stored,
+        lossy: is_lossy(&header),
+    })
 }
 
 fn is_lossy(header: &FileHeader) -> bool {
     use dicom_dictionary_std::{tags, uids};
-    let flagged = crate::attribute::text(&header.data, tags::LOSSY_IMAGE_COMPRESSION).is_some_and(|flag| flag == "01");
-    let process = matches!(header.transfer_syntax.as_str(), uids::JPEG_BASELINE8_BIT | uids::JPEG_EXTENDED12_BIT | uids::JPEGLS_NEAR_LOSSLESS);
+    let flagged = crate::attribute::text(&header.data, tags::LOSSY_IMAGE_COMPRESSION)
+        .is_some_and(|flag| flag == "01");
+    let process = matches!(
+        header.transfer_syntax.as_str(),
+        uids::JPEG_BASELINE8_BIT | uids::JPEG_EXTENDED12_BIT | uids::JPEGLS_NEAR_LOSSLESS
+    );
     flagged || process
 }
 
 /// The whole file; a claimed length larger than the limit or than the file is not believed.
 fn read_file(reader: &mut dyn Read, length: u64, limits: &Limits) -> Result<Vec<u8>, SliceFailure> {
     if length > limits.file_bytes {
-        return Err(SliceFailure { fault: Fault::Limit, reason: format!("it has {length} bytes, more than the limit") });
+        return Err(SliceFailure {
+            fault: Fault::Limit,
+            reason: format!("it has {length} bytes, more than the limit"),
+        });
     }
     // Room for the claimed length is only made while it is modest.
     let mut bytes = Vec::with_capacity(length.min(8 << 20) as usize);
     match reader.take(limits.file_bytes).read_to_end(&mut bytes) {
         Ok(_) => Ok(bytes),
-        Err(error) => Err(SliceFailure { fault: Fault::Io, reason: error.to_string() }),
+        Err(error) => Err(SliceFailure {
+            fault: Fault::Io,
+            reason: error.to_string(),
+        }),
     }
 }
 
 /// Slices that were read, and those that were not, which must lie at the ends.
 fn sort_out(series: &Series, outcomes: &[Outcome]) -> Result<(Vec<usize>, Vec<Lost>), DicomError> {
     let name = |k: usize| series.instances[series.arrangement.order[k]].name();
-    let kept: Vec<usize> = (0..outcomes.len()).filter(|&k| outcomes[k].is_ok()).collect();
+    let kept: Vec<usize> = (0..outcomes.len())
+        .filter(|&k| outcomes[k].is_ok())
+        .collect();
     let mut lost = Vec::new();
     for (k, outcome) in outcomes.iter().enumerate() {
         let Err(failure) = outcome else { continue };
-        let inside = kept.first().is_none_or(|&first| first < k) && kept.last().is_none_or(|&last| k < last);
+        let inside =
+            kept.first().is_none_or(|&first| first < k) && kept.last().is_none_or(|&last| k < last);
         // What is not damaged but not supported concerns the whole series, wherever it lies.
         let damaged = matches!(failure.fault, Fault::Malformed | Fault::Io);
         if inside || !damaged {
             let more = outcomes.iter().filter(|o| o.is_err()).count() - 1;
-            let others = if more > 0 { format!("; {more} more slices cannot be read either") } else { String::new() };
-            return Err(unusable(series, failure.fault, format!("{}: {}{others}", name(k), failure.reason)));
+            let others = if more > 0 {
+                format!("; {more} more slices cannot be read either")
+            } else {
+                String::new()
+            };
+            return Err(unusable(
+                series,
+                failure.fault,
+                format!("{}: {}{others}", name(k), failure.reason),
+            ));
         }
         lost.push((series.arrangement.order[k], failure.reason.clone()));
     }
@@ -220,22 +311,34 @@ fn sort_out(series: &Series, outcomes: &[Outcome]) -> Result<(Vec<usize>, Vec<Lo
 
 /// The stack without the slices that were lost.
 fn restrict(series: &Series, stack: &SliceStack, kept: &[usize]) -> Result<SliceStack, DicomError> {
-    let stack = SliceStack { origins: kept.iter().map(|&k| stack.origins[k]).collect(), ..stack.clone() };
+    let stack = SliceStack {
+        origins: kept.iter().map(|&k| stack.origins[k]).collect(),
+        ..stack.clone()
+    };
     let order: Vec<usize> = kept.iter().map(|&k| series.arrangement.order[k]).collect();
-    check_stack(&series.instances, &order, &stack).map_err(|obstacle| unusable(series, obstacle.fault, obstacle.reason))?;
+    check_stack(&series.instances, &order, &stack)
+        .map_err(|obstacle| unusable(series, obstacle.fault, obstacle.reason))?;
     Ok(stack)
 }
 
 /// Copies of an instance must be copies: the same bytes.
 fn verify_copies(series: &Series, limits: &Limits, cancel: &Cancel) -> Result<(), DicomError> {
-    let pairs = series.arrangement.aside.iter().filter_map(|aside| Some((aside.index, aside.copy_of?)));
+    let pairs = series
+        .arrangement
+        .aside
+        .iter()
+        .filter_map(|aside| Some((aside.index, aside.copy_of?)));
     for (copy, original) in pairs {
         let sources = [copy, original].map(|index| &series.instances[index].source);
         let work: (&dyn Progress, &Cancel) = (&prosect_base::Silent, cancel);
-        let bytes = visit_sources(&sources, limits, work, |_, reader, length| read_file(reader, length, limits).ok())?;
+        let bytes = visit_sources(&sources, limits, work, |_, reader, length| {
+            read_file(reader, length, limits).ok()
+        })?;
         if bytes[0] != bytes[1] {
             let [a, b] = sources.map(|source| &source.label);
-            let reason = format!("files {a} and {b} have the same SOP Instance UID, but not the same content; leave one of them out");
+            let reason = format!(
+                "files {a} and {b} have the same SOP Instance UID, but not the same content; leave one of them out"
+            );
             return Err(unusable(series, Fault::Inconsistent, reason));
         }
     }
@@ -245,10 +348,15 @@ fn verify_copies(series: &Series, limits: &Limits, cancel: &Cancel) -> Result<()
 fn read_header(series: &Series, index: usize, limits: &Limits) -> Result<SourceHeader, DicomError> {
     let source = &series.instances[index].source;
     let work: (&dyn Progress, &Cancel) = (&prosect_base::Silent, &Cancel::new());
-    let mut read = visit_sources(&[source], limits, work, |_, reader, length| FileHeader::read(reader, length, limits))?;
+    let mut read = visit_sources(&[source], limits, work, |_, reader, length| {
+        FileHeader::read(reader, length, limits)
+    })?;
     match read.pop() {
         Some(Ok(Ok(header))) => Ok(SourceHeader { data: header.data }),
-        _ => Err(DicomError::Io { label: source.label.clone(), reason: "it changed while it was read".to_owned() }),
+        _ => Err(DicomError::Io {
+            label: source.label.clone(),
+            reason: "it changed while it was read".to_owned(),
+        }),
     }
 }
 
@@ -257,28 +365,59 @@ fn remarks(series: &Series, lost: &[Lost], read: &[&SliceOutcome]) -> (Vec<Findi
     let mut findings = Vec::new();
     let mut notes = Vec::new();
     for (index, reason) in lost {
-        let message = format!("{} of the chosen series was left out at the end of the stack: {reason}", series.instances[*index].name());
-        findings.push(Finding { code: "file_left_out", message });
+        let message = format!(
+            "{} of the chosen series was left out at the end of the stack: {reason}",
+            series.instances[*index].name()
+        );
+        findings.push(Finding {
+            code: "file_left_out",
+            message,
+        });
     }
     for file in &series.lost {
-        let message = format!("file {} of the chosen series was left out: {}", file.label, file.reason);
-        findings.push(Finding { code: "file_left_out", message });
+        let message = format!(
+            "file {} of the chosen series was left out: {}",
+            file.label, file.reason
+        );
+        findings.push(Finding {
+            code: "file_left_out",
+            message,
+        });
     }
     for aside in &series.aside {
-        let message = format!("file {} of the chosen series was left aside: {}", aside.label, aside.reason);
-        if aside.is_finding() { findings.push(Finding { code: "file_left_out", message }) } else { notes.push(message) }
+        let message = format!(
+            "file {} of the chosen series was left aside: {}",
+            aside.label, aside.reason
+        );
+        if aside.is_finding() {
+            findings.push(Finding {
+                code: "file_left_out",
+                message,
+            });
+        } else {
+            notes.push(message);
+        }
     }
     let first = &series.instances[series.arrangement.order[0]];
     if first.anonymous {
         let message = "the files name no study or no series; UIDs were derived, so objects made from them will not join the patient's study in an archive".to_owned();
-        findings.push(Finding { code: "series_without_uid", message });
+        findings.push(Finding {
+            code: "series_without_uid",
+            message,
+        });
     }
     if series.modality == "CT" && read.iter().any(|slice| !slice.rescale.stated) {
         let message = "the CT does not say how its numbers become HU (no Rescale Slope and Intercept); they were taken as HU".to_owned();
-        findings.push(Finding { code: "no_rescale", message });
+        findings.push(Finding {
+            code: "no_rescale",
+            message,
+        });
     }
     if series.modality == "CT" && read.iter().any(|slice| slice.bits_stored <= 8) {
-        findings.push(Finding { code: "few_gray_levels", message: "the CT has 256 gray levels only; it is no diagnostic original".to_owned() });
+        findings.push(Finding {
+            code: "few_gray_levels",
+            message: "the CT has 256 gray levels only; it is no diagnostic original".to_owned(),
+        });
     }
     if read.iter().any(|slice| slice.lossy) {
         notes.push("the images were compressed with loss".to_owned());
@@ -291,7 +430,10 @@ fn remarks(series: &Series, lost: &[Lost], read: &[&SliceOutcome]) -> (Vec<Findi
 
 impl From<PixelFailure> for SliceFailure {
     fn from(failure: PixelFailure) -> Self {
-        Self { fault: failure.fault, reason: failure.reason }
+        Self {
+            fault: failure.fault,
+            reason: failure.reason,
+        }
     }
 }
 

@@ -10,7 +10,9 @@ pub(crate) fn of_uid(uid: &str) -> String {
     if let Some(syntax) = TransferSyntaxRegistry.get(uid) {
         return syntax.name().to_owned();
     }
-    StandardSopClassDictionary.by_uid(uid).map_or_else(|| uid.to_owned(), |class| class.name.to_owned())
+    StandardSopClassDictionary
+        .by_uid(uid)
+        .map_or_else(|| uid.to_owned(), |class| class.name.to_owned())
 }
 
 /// The modality in words that a clinician uses.

@@ -25,11 +25,20 @@ pub(crate) struct Layout {
 
 impl Layout {
     /// The layout of file meta information and of most files.
-    pub(crate) const EXPLICIT_LE: Self = Self { explicit: true, big_endian: false };
+    pub(crate) const EXPLICIT_LE: Self = Self {
+        explicit: true,
+        big_endian: false,
+    };
     /// The default transfer syntax.
-    pub(crate) const IMPLICIT_LE: Self = Self { explicit: false, big_endian: false };
+    pub(crate) const IMPLICIT_LE: Self = Self {
+        explicit: false,
+        big_endian: false,
+    };
     /// Retired, but still met.
-    pub(crate) const EXPLICIT_BE: Self = Self { explicit: true, big_endian: true };
+    pub(crate) const EXPLICIT_BE: Self = Self {
+        explicit: true,
+        big_endian: true,
+    };
 }
 
 /// Why reading stopped before the end.
@@ -78,8 +87,22 @@ pub(crate) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Reads from offset `at` of a file of `total` bytes, of which the first are in `bytes`.
-    pub(crate) fn new(bytes: &'a [u8], total: usize, at: usize, layout: Layout, depth: usize) -> Self {
-        Self { bytes, total, at, layout, depth, charset: Charset::default(), unsure_text: false }
+    pub(crate) fn new(
+        bytes: &'a [u8],
+        total: usize,
+        at: usize,
+        layout: Layout,
+        depth: usize,
+    ) -> Self {
+        Self {
+            bytes,
+            total,
+            at,
+            layout,
+            depth,
+            charset: Charset::default(),
+            unsure_text: false,
+        }
     }
 
     /// Where the next element starts.
@@ -106,7 +129,11 @@ impl<'a> Reader<'a> {
                 // Some writers pad to an even or a block length.
                 let rest = self.total - self.at;
                 let padding = self.peek(rest)?.iter().all(|&b| b == 0);
-                return if padding { Ok(None) } else { Err(self.broken("the file ends within an element")) };
+                return if padding {
+                    Ok(None)
+                } else {
+                    Err(self.broken("the file ends within an element"))
+                };
             }
             if let Some(pixel) = self.element(data, false)? {
                 return Ok(Some(pixel));
@@ -142,13 +169,21 @@ impl<'a> Reader<'a> {
 
     fn u16(&mut self) -> Result<u16, Halt> {
         let b = self.take(2)?;
-        Ok(if self.layout.big_endian { u16::from_be_bytes([b[0], b[1]]) } else { u16::from_le_bytes([b[0], b[1]]) })
+        Ok(if self.layout.big_endian {
+            u16::from_be_bytes([b[0], b[1]])
+        } else {
+            u16::from_le_bytes([b[0], b[1]])
+        })
     }
 
     fn u32(&mut self) -> Result<u32, Halt> {
         let b = self.take(4)?;
         let b = [b[0], b[1], b[2], b[3]];
-        Ok(if self.layout.big_endian { u32::from_be_bytes(b) } else { u32::from_le_bytes(b) })
+        Ok(if self.layout.big_endian {
+            u32::from_be_bytes(b)
+        } else {
+            u32::from_le_bytes(b)
+        })
     }
 
     /// Tag, value representation and length. Delimiters have no value representation.
@@ -158,17 +193,30 @@ impl<'a> Reader<'a> {
             return Ok((tag, VR::UN, self.u32()?));
         }
         if !self.layout.explicit {
-            let vr = StandardDataDictionary.by_tag(tag).map_or(VR::UN, |entry| entry.vr().relaxed());
-            return Ok((tag, vr, self.u32()?));
+            return Ok((tag, known_vr(tag), self.u32()?));
         }
         let letters = self.take(2)?;
         let Some(vr) = VR::from_binary([letters[0], letters[1]]) else {
-            return Err(self.broken(&format!("element {tag} has an unknown value representation")));
+            return Err(self.broken(&format!(
+                "element {tag} has an unknown value representation"
+            )));
         };
         // PS3.5 7.1.2: these have two reserved bytes and a long length.
         let long = matches!(
             vr,
-            VR::OB | VR::OD | VR::OF | VR::OL | VR::OV | VR::OW | VR::SQ | VR::SV | VR::UC | VR::UN | VR::UR | VR::UT | VR::UV
+            VR::OB
+                | VR::OD
+                | VR::OF
+                | VR::OL
+                | VR::OV
+                | VR::OW
+                | VR::SQ
+                | VR::SV
+                | VR::UC
+                | VR::UN
+                | VR::UR
+                | VR::UT
+                | VR::UV
         );
         let length = if long {
             self.take(2)?;
@@ -181,10 +229,20 @@ impl<'a> Reader<'a> {
 
     /// Reads one element into `data`; returns the place of the pixel data when they begin.
     fn element(&mut self, data: &mut DataSet, inside: bool) -> Result<Option<PixelElement>, Halt> {
-        let (tag, vr, length) = self.header()?;
+        let (tag, written_vr, length) = self.header()?;
+        // PS3.5 6.2.2 note 3: a standard element may pass through software that does not know it, as UN.
+        let vr = if written_vr == VR::UN {
+            known_vr(tag)
+        } else {
+            written_vr
+        };
         if !inside && tag.0 == 0x7FE0 && matches!(tag.1, 0x0008..=0x0010) {
             let length = (length != UNDEFINED).then_some(length);
-            return Ok(Some(PixelElement { tag, offset: self.at, length }));
+            return Ok(Some(PixelElement {
+                tag,
+                offset: self.at,
+                length,
+            }));
         }
         if matches!(tag, ITEM | ITEM_END | SEQUENCE_END) {
             return Err(self.broken(&format!("delimiter {tag} outside of a sequence")));
@@ -194,9 +252,13 @@ impl<'a> Reader<'a> {
             if length == UNDEFINED && !matches!(vr, VR::SQ | VR::UN) {
                 return Err(self.broken(&format!("element {tag} of type {vr} has no length")));
             }
-            let items = self.sequence(tag, vr, length)?;
+            let items = self.sequence(tag, written_vr, length)?;
             if inside || is_wanted_sequence(tag) {
-                data.put(DataElement::new(tag, VR::SQ, DataSetSequence::new(items, Length::UNDEFINED)));
+                data.put(DataElement::new(
+                    tag,
+                    VR::SQ,
+                    DataSetSequence::new(items, Length::UNDEFINED),
+                ));
             }
         } else if sequence || !is_wanted(tag) || length as usize > LONGEST_VALUE {
             self.skip(length as usize, tag)?;
@@ -218,7 +280,9 @@ impl<'a> Reader<'a> {
     /// The items of a sequence whose header was just read.
     fn sequence(&mut self, tag: Tag, vr: VR, length: u32) -> Result<Vec<DataSet>, Halt> {
         if self.depth == 0 {
-            return Err(Halt::Limit(format!("sequences are nested too deep at element {tag}")));
+            return Err(Halt::Limit(format!(
+                "sequences are nested too deep at element {tag}"
+            )));
         }
         self.depth -= 1;
         let outer = self.layout;
@@ -233,7 +297,11 @@ impl<'a> Reader<'a> {
             match item {
                 SEQUENCE_END => break,
                 ITEM => items.push(self.item(tag, item_length)?),
-                _ => return Err(self.broken(&format!("sequence {tag} holds something that is no item"))),
+                _ => {
+                    return Err(
+                        self.broken(&format!("sequence {tag} holds something that is no item"))
+                    );
+                }
             }
         }
         self.require_end(tag, end)?;
@@ -257,7 +325,11 @@ impl<'a> Reader<'a> {
     }
 
     fn at_item_end(&self) -> Result<bool, Halt> {
-        let wanted: [u8; 4] = if self.layout.big_endian { [0xFF, 0xFE, 0xE0, 0x0D] } else { [0xFE, 0xFF, 0x0D, 0xE0] };
+        let wanted: [u8; 4] = if self.layout.big_endian {
+            [0xFF, 0xFE, 0xE0, 0x0D]
+        } else {
+            [0xFE, 0xFF, 0x0D, 0xE0]
+        };
         Ok(self.peek(8)?[..4] == wanted)
     }
 
@@ -271,7 +343,11 @@ impl<'a> Reader<'a> {
     }
 
     fn require_end(&self, tag: Tag, end: Option<usize>) -> Result<(), Halt> {
-        if end.is_none_or(|end| end == self.at) { Ok(()) } else { Err(self.broken(&format!("sequence {tag} is longer than it says"))) }
+        if end.is_none_or(|end| end == self.at) {
+            Ok(())
+        } else {
+            Err(self.broken(&format!("sequence {tag} is longer than it says")))
+        }
     }
 
     fn value(&mut self, vr: VR, bytes: &[u8]) -> PrimitiveValue {
@@ -287,7 +363,12 @@ impl<'a> Reader<'a> {
             VR::FD | VR::OD => PrimitiveValue::F64(numbers(bytes, big, f64::from_le_bytes)),
             VR::AT => {
                 let halves = numbers(bytes, big, u16::from_le_bytes);
-                PrimitiveValue::Tags(halves.chunks_exact(2).map(|pair| Tag(pair[0], pair[1])).collect())
+                PrimitiveValue::Tags(
+                    halves
+                        .chunks_exact(2)
+                        .map(|pair| Tag(pair[0], pair[1]))
+                        .collect(),
+                )
             }
             VR::OB | VR::UN | VR::SQ => PrimitiveValue::U8(C::from_slice(bytes)),
             _ => self.text(vr, bytes),
@@ -302,9 +383,20 @@ impl<'a> Reader<'a> {
             // PS3.5 6.2: backslash does not separate values here, and leading spaces count.
             VR::LT | VR::ST | VR::UT | VR::UR => PrimitiveValue::Str(trimmed(&text)),
             _ if trimmed(&text).is_empty() => PrimitiveValue::Empty,
-            _ => PrimitiveValue::Strs(text.split('\\').map(|s| trimmed(s).trim_start().to_owned()).collect()),
+            _ => PrimitiveValue::Strs(
+                text.split('\\')
+                    .map(|s| trimmed(s).trim_start().to_owned())
+                    .collect(),
+            ),
         }
     }
+}
+
+/// The value representation of a standard element.
+fn known_vr(tag: Tag) -> VR {
+    StandardDataDictionary
+        .by_tag(tag)
+        .map_or(VR::UN, |entry| entry.vr().relaxed())
 }
 
 /// Numbers of `N` bytes each; a rest that is no whole number is dropped.
@@ -324,14 +416,19 @@ fn numbers<const N: usize, T>(bytes: &[u8], big_endian: bool, from_le: fn([u8; N
 
 /// Whether the element may be of use: standard attributes of the modules that Prosect reads or copies.
 fn is_wanted(tag: Tag) -> bool {
-    matches!(tag.group(), 0x0002 | 0x0008 | 0x0010 | 0x0012 | 0x0018 | 0x0020 | 0x0028 | 0x0032 | 0x0040 | 0x0054)
+    matches!(
+        tag.group(),
+        0x0002 | 0x0008 | 0x0010 | 0x0012 | 0x0018 | 0x0020 | 0x0028 | 0x0032 | 0x0040 | 0x0054
+    )
 }
 
 /// Sequences that decide how an image is read, or that go with the patient.
 fn is_wanted_sequence(tag: Tag) -> bool {
     matches!(
         tag,
-        tags::MODALITY_LUT_SEQUENCE | tags::DEIDENTIFICATION_METHOD_CODE_SEQUENCE | tags::ISSUER_OF_ACCESSION_NUMBER_SEQUENCE
+        tags::MODALITY_LUT_SEQUENCE
+            | tags::DEIDENTIFICATION_METHOD_CODE_SEQUENCE
+            | tags::ISSUER_OF_ACCESSION_NUMBER_SEQUENCE
     )
 }
 
@@ -352,7 +449,9 @@ mod tests {
     #[track_caller]
     fn check(bytes: &[u8], layout: Layout, expected: &str) {
         let (data, outcome) = read(bytes, layout);
-        let number = data.get(tags::INSTANCE_NUMBER).map(|element| element.to_str().unwrap().into_owned());
+        let number = data
+            .get(tags::INSTANCE_NUMBER)
+            .map(|element| element.to_str().unwrap().into_owned());
         let got = format!("{outcome:?} number {}", number.unwrap_or_default());
         assert!(got.contains(expected), "{got} does not say {expected}");
     }
@@ -362,28 +461,69 @@ mod tests {
     #[test]
     fn elements_are_read_up_to_the_pixels() {
         check(NUMBER, Layout::EXPLICIT_LE, "Ok(None) number 7");
-        check(b"\x20\x00\x13\x00\x02\x00\x00\x007 ", Layout::IMPLICIT_LE, "Ok(None) number 7");
-        check(b"\x00\x20\x00\x13IS\x00\x027 ", Layout::EXPLICIT_BE, "Ok(None) number 7");
+        check(
+            b"\x20\x00\x13\x00\x02\x00\x00\x007 ",
+            Layout::IMPLICIT_LE,
+            "Ok(None) number 7",
+        );
+        check(
+            b"\x00\x20\x00\x13IS\x00\x027 ",
+            Layout::EXPLICIT_BE,
+            "Ok(None) number 7",
+        );
         let pixels = [NUMBER, b"\xe0\x7f\x10\x00OW\0\0\xff\xff\xff\xff"].concat();
         check(&pixels, Layout::EXPLICIT_LE, "offset: 22, length: None");
+        check(
+            b"\x20\x00\x13\x00UN\0\0\x02\x00\x00\x007 ",
+            Layout::EXPLICIT_LE,
+            "Ok(None) number 7",
+        );
     }
 
     #[test]
     fn sequences_of_every_kind_are_passed() {
         let undefined = b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff\x20\x00\x13\x00IS\x02\x009 \xfe\xff\x0d\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0";
-        check(&[undefined, NUMBER].concat(), Layout::EXPLICIT_LE, "Ok(None) number 7");
+        check(
+            &[undefined, NUMBER].concat(),
+            Layout::EXPLICIT_LE,
+            "Ok(None) number 7",
+        );
         let defined = b"\x08\x00\x40\x11SQ\0\0\x12\0\0\0\xfe\xff\x00\xe0\x0a\0\0\0\x20\x00\x13\x00IS\x02\x009 ";
-        check(&[defined, NUMBER].concat(), Layout::EXPLICIT_LE, "Ok(None) number 7");
+        check(
+            &[defined, NUMBER].concat(),
+            Layout::EXPLICIT_LE,
+            "Ok(None) number 7",
+        );
         let unknown = b"\x09\x00\x40\x11UN\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff\x20\x00\x13\x00\x02\0\0\x009 \xfe\xff\x0d\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0";
-        check(&[unknown, NUMBER].concat(), Layout::EXPLICIT_LE, "Ok(None) number 7");
+        check(
+            &[unknown, NUMBER].concat(),
+            Layout::EXPLICIT_LE,
+            "Ok(None) number 7",
+        );
     }
 
     #[test]
     fn lies_about_lengths_are_refused_before_reading() {
-        check(b"\x09\x00\x10\x00UN\0\0\xf0\xff\xff\xdd1234", Layout::EXPLICIT_LE, "claims 3724541936 bytes, but the file has 4 more");
-        check(b"\x08\x00\x40\x11SQ\0\0\xf0\xff\xff\xdd1234", Layout::EXPLICIT_LE, "claims 3724541936 bytes");
-        check(b"\x20\x00\x13\x00IS\x20\x007 ", Layout::EXPLICIT_LE, "claims 32 bytes");
-        check(b"\x20\x00\x13\x00??\x20\x007 ", Layout::EXPLICIT_LE, "unknown value representation");
+        check(
+            b"\x09\x00\x10\x00UN\0\0\xf0\xff\xff\xdd1234",
+            Layout::EXPLICIT_LE,
+            "claims 3724541936 bytes, but the file has 4 more",
+        );
+        check(
+            b"\x08\x00\x40\x11SQ\0\0\xf0\xff\xff\xdd1234",
+            Layout::EXPLICIT_LE,
+            "claims 3724541936 bytes",
+        );
+        check(
+            b"\x20\x00\x13\x00IS\x20\x007 ",
+            Layout::EXPLICIT_LE,
+            "claims 32 bytes",
+        );
+        check(
+            b"\x20\x00\x13\x00??\x20\x007 ",
+            Layout::EXPLICIT_LE,
+            "unknown value representation",
+        );
         let item = b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff";
         check(&item.repeat(20), Layout::EXPLICIT_LE, "nested too deep");
     }
@@ -391,7 +531,8 @@ mod tests {
     #[test]
     fn a_part_of_a_file_asks_for_more() {
         let mut data = DataSet::new_empty();
-        let outcome = Reader::new(&NUMBER[..9], NUMBER.len(), 0, Layout::EXPLICIT_LE, 8).data_set(&mut data);
+        let outcome =
+            Reader::new(&NUMBER[..9], NUMBER.len(), 0, Layout::EXPLICIT_LE, 8).data_set(&mut data);
         assert_eq!(outcome, Err(Halt::NeedMore(10)));
     }
 

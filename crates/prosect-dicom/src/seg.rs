@@ -48,11 +48,18 @@ impl Moment {
     /// # Errors
     /// [`DicomError::Value`] for another form.
     pub fn new(date: &str, time: &str) -> Result<Self, DicomError> {
-        let digits = |text: &str, n: usize| text.len() == n && text.bytes().all(|b| b.is_ascii_digit());
+        let digits =
+            |text: &str, n: usize| text.len() == n && text.bytes().all(|b| b.is_ascii_digit());
         if digits(date, 8) && digits(time, 6) {
-            return Ok(Self { date: date.to_owned(), time: time.to_owned() });
+            return Ok(Self {
+                date: date.to_owned(),
+                time: time.to_owned(),
+            });
         }
-        Err(DicomError::Value { what: "the date or time of the content".to_owned(), reason: "it is not YYYYMMDD and HHMMSS".to_owned() })
+        Err(DicomError::Value {
+            what: "the date or time of the content".to_owned(),
+            reason: "it is not YYYYMMDD and HHMMSS".to_owned(),
+        })
     }
 }
 
@@ -75,7 +82,12 @@ const GRID_TOLERANCE_MM: f64 = 1e-3;
 /// # Errors
 /// [`DicomError::Mismatch`] when it does not lie on the source's grid or has no segments,
 /// [`DicomError::Value`] for values that DICOM cannot hold, [`DicomError::Io`] when `out` fails.
-pub fn write_seg(segmentation: &Segmentation, source: &ImageSeries, options: &SegOptions, out: &mut dyn Write) -> Result<SegReport, DicomError> {
+pub fn write_seg(
+    segmentation: &Segmentation,
+    source: &ImageSeries,
+    options: &SegOptions,
+    out: &mut dyn Write,
+) -> Result<SegReport, DicomError> {
     require_match(segmentation, source)?;
     let frames = Frames::of(segmentation)?;
     let identity = Identity::of(segmentation, source, options, &frames);
@@ -83,13 +95,21 @@ pub fn write_seg(segmentation: &Segmentation, source: &ImageSeries, options: &Se
     source::put_patient_and_study(&mut data, source);
     put_series_and_equipment(&mut data, &identity, options, segmentation)?;
     put_image(&mut data, segmentation, source, &identity);
-    put_items(&mut data, tags::SEGMENT_SEQUENCE, segment::items(segmentation, source)?);
+    put_items(
+        &mut data,
+        tags::SEGMENT_SEQUENCE,
+        segment::items(segmentation, source)?,
+    );
     frame::put_groups(&mut data, &frames, source, &identity.dimension_uid);
     source::put_references(&mut data, source);
     put_content_date(&mut data, source, options);
     put::declare_character_set(&mut data);
     let n_frames = frames.n_frames();
-    data.put(DataElement::new(tags::PIXEL_DATA, VR::OB, PrimitiveValue::U8(frames.bits.into())));
+    data.put(DataElement::new(
+        tags::PIXEL_DATA,
+        VR::OB,
+        PrimitiveValue::U8(frames.bits.into()),
+    ));
     let meta = FileMetaTableBuilder::new()
         .transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN)
         .media_storage_sop_class_uid(uids::SEGMENTATION_STORAGE)
@@ -98,8 +118,14 @@ pub fn write_seg(segmentation: &Segmentation, source: &ImageSeries, options: &Se
         .implementation_version_name("PROSECT")
         .build()
         .map_err(|error| cannot_write(&error))?;
-    data.with_exact_meta(meta).write_all(out).map_err(|error| cannot_write(&error))?;
-    Ok(SegReport { sop_instance_uid: identity.sop_instance_uid, series_uid: identity.series_uid, n_frames })
+    data.with_exact_meta(meta)
+        .write_all(out)
+        .map_err(|error| cannot_write(&error))?;
+    Ok(SegReport {
+        sop_instance_uid: identity.sop_instance_uid,
+        series_uid: identity.series_uid,
+        n_frames,
+    })
 }
 
 fn cannot_write(error: &dyn std::error::Error) -> DicomError {
@@ -108,21 +134,36 @@ fn cannot_write(error: &dyn std::error::Error) -> DicomError {
     while let Some(source) = cause.source() {
         cause = source;
     }
-    DicomError::Io { label: "the DICOM segmentation".to_owned(), reason: cause.to_string() }
+    DicomError::Io {
+        label: "the DICOM segmentation".to_owned(),
+        reason: cause.to_string(),
+    }
 }
 
 fn require_match(segmentation: &Segmentation, source: &ImageSeries) -> Result<(), DicomError> {
-    let mismatch = |reason: &str| Err(DicomError::Mismatch { reason: reason.to_owned() });
-    if !segmentation.grid().coincides_with(source.image.grid(), GRID_TOLERANCE_MM) {
+    let mismatch = |reason: &str| {
+        Err(DicomError::Mismatch {
+            reason: reason.to_owned(),
+        })
+    };
+    if !segmentation
+        .grid()
+        .coincides_with(source.image.grid(), GRID_TOLERANCE_MM)
+    {
         return mismatch("it lies on another grid");
     }
-    if source.frames.len() != source.stack.origins.len() || source.frames.len() != source.image.grid().shape()[2] {
+    if source.frames.len() != source.stack.origins.len()
+        || source.frames.len() != source.image.grid().shape()[2]
+    {
         return mismatch("the source names another number of frames than it has slices");
     }
     if segmentation.segments().is_empty() || segmentation.segments().len() > usize::from(u16::MAX) {
         return mismatch("it needs at least one segment, and at most 65535");
     }
-    if segmentation.grid().shape()[..2].iter().any(|&n| n > usize::from(u16::MAX)) {
+    if segmentation.grid().shape()[..2]
+        .iter()
+        .any(|&n| n > usize::from(u16::MAX))
+    {
         return mismatch("its slices are larger than DICOM allows");
     }
     Ok(())
@@ -137,12 +178,31 @@ struct Identity {
 }
 
 impl Identity {
-    fn of(segmentation: &Segmentation, source: &ImageSeries, options: &SegOptions, frames: &Frames) -> Self {
-        let mut parts: Vec<Vec<u8>> = vec![frames.bits.clone(), frames.index(), options.software_version.clone().into_bytes()];
-        parts.extend(segmentation.segments().iter().map(|segment| format!("{segment:?}").into_bytes()));
+    fn of(
+        segmentation: &Segmentation,
+        source: &ImageSeries,
+        options: &SegOptions,
+        frames: &Frames,
+    ) -> Self {
+        let mut parts: Vec<Vec<u8>> = vec![
+            frames.bits.clone(),
+            frames.index(),
+            options.software_version.clone().into_bytes(),
+        ];
+        parts.extend(
+            segmentation
+                .segments()
+                .iter()
+                .map(|segment| format!("{segment:?}").into_bytes()),
+        );
         parts.push(format!("{:?} {}", options.content, options.series_number).into_bytes());
         parts.push(source.series_uid.clone().into_bytes());
-        parts.extend(source.frames.iter().map(|frame| frame.sop_instance_uid.clone().into_bytes()));
+        parts.extend(
+            source
+                .frames
+                .iter()
+                .map(|frame| frame.sop_instance_uid.clone().into_bytes()),
+        );
         let content = derive_uid(&parts.iter().map(Vec::as_slice).collect::<Vec<_>>());
         let derive = |role: &str| derive_uid(&[role.as_bytes(), content.as_bytes()]);
         let frame_of_reference = match &source.stack.frame_of_reference {
@@ -150,16 +210,36 @@ impl Identity {
             // A SEG must name one (PS3.3 A.51.3); a source without gets its own.
             None => derive_uid(&[b"frame of reference", source.series_uid.as_bytes()]),
         };
-        Self { sop_instance_uid: derive("instance"), series_uid: derive("series"), dimension_uid: derive("dimensions"), frame_of_reference }
+        Self {
+            sop_instance_uid: derive("instance"),
+            series_uid: derive("series"),
+            dimension_uid: derive("dimensions"),
+            frame_of_reference,
+        }
     }
 }
 
 /// Enhanced General Equipment, General Series and what is said of the review.
-fn put_series_and_equipment(data: &mut DataSet, identity: &Identity, options: &SegOptions, segmentation: &Segmentation) -> Result<(), DicomError> {
+fn put_series_and_equipment(
+    data: &mut DataSet,
+    identity: &Identity,
+    options: &SegOptions,
+    segmentation: &Segmentation,
+) -> Result<(), DicomError> {
     let version = put::short_text("the software version", &options.software_version)?;
     put(data, tags::MODALITY, VR::CS, "SEG");
-    put(data, tags::SERIES_INSTANCE_UID, VR::UI, &identity.series_uid);
-    put(data, tags::SERIES_NUMBER, VR::IS, &options.series_number.to_string());
+    put(
+        data,
+        tags::SERIES_INSTANCE_UID,
+        VR::UI,
+        &identity.series_uid,
+    );
+    put(
+        data,
+        tags::SERIES_NUMBER,
+        VR::IS,
+        &options.series_number.to_string(),
+    );
     put(data, tags::INSTANCE_NUMBER, VR::IS, "1");
     put(data, tags::MANUFACTURER, VR::LO, "Prosect");
     put(data, tags::MANUFACTURER_MODEL_NAME, VR::LO, "Prosect");
@@ -167,26 +247,77 @@ fn put_series_and_equipment(data: &mut DataSet, identity: &Identity, options: &S
     put(data, tags::DEVICE_SERIAL_NUMBER, VR::LO, &version);
     put(data, tags::SOFTWARE_VERSIONS, VR::LO, &version);
     let ReviewStatus::Unreviewed = segmentation.review() else {
-        return Err(DicomError::Mismatch { reason: "its review status is not known to this writer".to_owned() });
+        return Err(DicomError::Mismatch {
+            reason: "its review status is not known to this writer".to_owned(),
+        });
     };
-    put(data, tags::SERIES_DESCRIPTION, VR::LO, "UNREVIEWED AI segmentation, research use only");
+    put(
+        data,
+        tags::SERIES_DESCRIPTION,
+        VR::LO,
+        "UNREVIEWED AI segmentation, research use only",
+    );
     put(data, tags::CONTENT_LABEL, VR::CS, "UNREVIEWED");
-    put(data, tags::CONTENT_DESCRIPTION, VR::LO, "UNREVIEWED result of an algorithm, research use only");
-    put(data, tags::CONTENT_CREATOR_NAME, VR::PN, "PROSECT^UNREVIEWED");
+    put(
+        data,
+        tags::CONTENT_DESCRIPTION,
+        VR::LO,
+        "UNREVIEWED result of an algorithm, research use only",
+    );
+    put(
+        data,
+        tags::CONTENT_CREATOR_NAME,
+        VR::PN,
+        "PROSECT^UNREVIEWED",
+    );
     Ok(())
 }
 
 /// Segmentation Image, Image Pixel and Frame of Reference.
-fn put_image(data: &mut DataSet, segmentation: &Segmentation, source: &ImageSeries, identity: &Identity) {
+fn put_image(
+    data: &mut DataSet,
+    segmentation: &Segmentation,
+    source: &ImageSeries,
+    identity: &Identity,
+) {
     let [columns, rows, _] = segmentation.grid().shape();
-    put(data, tags::SOP_CLASS_UID, VR::UI, uids::SEGMENTATION_STORAGE);
-    put(data, tags::SOP_INSTANCE_UID, VR::UI, &identity.sop_instance_uid);
+    put(
+        data,
+        tags::SOP_CLASS_UID,
+        VR::UI,
+        uids::SEGMENTATION_STORAGE,
+    );
+    put(
+        data,
+        tags::SOP_INSTANCE_UID,
+        VR::UI,
+        &identity.sop_instance_uid,
+    );
     put(data, tags::IMAGE_TYPE, VR::CS, "DERIVED\\PRIMARY");
-    put(data, tags::FRAME_OF_REFERENCE_UID, VR::UI, &identity.frame_of_reference);
+    put(
+        data,
+        tags::FRAME_OF_REFERENCE_UID,
+        VR::UI,
+        &identity.frame_of_reference,
+    );
     put(data, tags::POSITION_REFERENCE_INDICATOR, VR::LO, "");
     put(data, tags::SEGMENTATION_TYPE, VR::CS, "BINARY");
-    put(data, tags::SEGMENTS_OVERLAP, VR::CS, if frame::overlap(segmentation) { "YES" } else { "NO" });
-    put(data, tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "MONOCHROME2");
+    put(
+        data,
+        tags::SEGMENTS_OVERLAP,
+        VR::CS,
+        if frame::overlap(segmentation) {
+            "YES"
+        } else {
+            "NO"
+        },
+    );
+    put(
+        data,
+        tags::PHOTOMETRIC_INTERPRETATION,
+        VR::CS,
+        "MONOCHROME2",
+    );
     let numbers = [
         (tags::SAMPLES_PER_PIXEL, 1),
         (tags::ROWS, rows as u16),
@@ -203,7 +334,10 @@ fn put_image(data: &mut DataSet, segmentation: &Segmentation, source: &ImageSeri
 }
 
 fn put_content_date(data: &mut DataSet, source: &ImageSeries, options: &SegOptions) {
-    let moment = options.content.clone().unwrap_or_else(|| source::moment(source));
+    let moment = options
+        .content
+        .clone()
+        .unwrap_or_else(|| source::moment(source));
     for tag in [tags::SERIES_DATE, tags::CONTENT_DATE] {
         put(data, tag, VR::DA, &moment.date);
     }

@@ -38,41 +38,73 @@ pub(crate) struct Found {
 
 /// How a file of an input is called in messages.
 pub(crate) fn label_of(path: &Path) -> String {
-    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+    path.file_name().map_or_else(
+        || path.display().to_string(),
+        |name| name.to_string_lossy().into_owned(),
+    )
 }
 
 fn io_error(path: &Path, error: &io::Error) -> DicomError {
-    DicomError::Io { label: path.display().to_string(), reason: error.to_string() }
+    DicomError::Io {
+        label: path.display().to_string(),
+        reason: error.to_string(),
+    }
 }
 
 /// Lists the files of an input without reading them.
-pub(crate) fn find_sources(input: &Path, limits: &Limits, cancel: &Cancel) -> Result<Found, DicomError> {
+pub(crate) fn find_sources(
+    input: &Path,
+    limits: &Limits,
+    cancel: &Cancel,
+) -> Result<Found, DicomError> {
     let kind = fs::metadata(input).map_err(|error| io_error(input, &error))?;
     let mut found = Found::default();
     if kind.is_dir() {
-        walk(input, "", limits.depth, &mut found, &mut |n| require_count(n, limits).and_then(|()| Ok(cancel.check()?)))?;
+        walk(input, "", limits.depth, &mut found, &mut |n| {
+            require_count(n, limits).and_then(|()| Ok(cancel.check()?))
+        })?;
     } else if !kind.is_file() {
-        return Err(DicomError::Broken { label: label_of(input), reason: "it is neither a file nor a folder".to_owned() });
+        return Err(DicomError::Broken {
+            label: label_of(input),
+            reason: "it is neither a file nor a folder".to_owned(),
+        });
     } else if is_zip(input).map_err(|error| io_error(input, &error))? {
         found.sources = entries(input, limits)?;
     } else {
         found.single = true;
-        found.sources.push(Source { label: label_of(input), place: Place::File(input.to_owned()) });
+        found.sources.push(Source {
+            label: label_of(input),
+            place: Place::File(input.to_owned()),
+        });
     }
     found.sources.sort_by(|a, b| a.label.cmp(&b.label));
     Ok(found)
 }
 
 fn require_count(n: usize, limits: &Limits) -> Result<(), DicomError> {
-    if n <= limits.files { Ok(()) } else { Err(DicomError::Limit { what: format!("the input has more than {} files", limits.files) }) }
+    if n <= limits.files {
+        Ok(())
+    } else {
+        Err(DicomError::Limit {
+            what: format!("the input has more than {} files", limits.files),
+        })
+    }
 }
 
-fn walk(folder: &Path, prefix: &str, depth: usize, found: &mut Found, check: &mut dyn FnMut(usize) -> Result<(), DicomError>) -> Result<(), DicomError> {
+fn walk(
+    folder: &Path,
+    prefix: &str,
+    depth: usize,
+    found: &mut Found,
+    check: &mut dyn FnMut(usize) -> Result<(), DicomError>,
+) -> Result<(), DicomError> {
     let listing = match fs::read_dir(folder) {
         Ok(listing) => listing,
         Err(error) if prefix.is_empty() => return Err(io_error(folder, &error)),
         Err(error) => {
-            found.unreadable.push((prefix.to_owned(), error.to_string()));
+            found
+                .unreadable
+                .push((prefix.to_owned(), error.to_string()));
             return Ok(());
         }
     };
@@ -81,13 +113,24 @@ fn walk(folder: &Path, prefix: &str, depth: usize, found: &mut Found, check: &mu
         let entry = entry.map_err(|error| io_error(folder, &error))?;
         let path = entry.path();
         let name = entry.file_name().to_string_lossy().into_owned();
-        let label = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+        let label = if prefix.is_empty() {
+            name
+        } else {
+            format!("{prefix}/{name}")
+        };
         let linked = entry.file_type().is_ok_and(|kind| kind.is_symlink());
         match fs::metadata(&path) {
-            Ok(kind) if kind.is_dir() && linked => found.unreadable.push((label, "a link to a folder is not followed".to_owned())),
-            Ok(kind) if kind.is_dir() && depth == 0 => found.unreadable.push((label, "folders are nested too deep".to_owned())),
+            Ok(kind) if kind.is_dir() && linked => found
+                .unreadable
+                .push((label, "a link to a folder is not followed".to_owned())),
+            Ok(kind) if kind.is_dir() && depth == 0 => found
+                .unreadable
+                .push((label, "folders are nested too deep".to_owned())),
             Ok(kind) if kind.is_dir() => walk(&path, &label, depth - 1, found, check)?,
-            Ok(kind) if kind.is_file() => found.sources.push(Source { label, place: Place::File(path) }),
+            Ok(kind) if kind.is_file() => found.sources.push(Source {
+                label,
+                place: Place::File(path),
+            }),
             // Pipes, sockets and devices are no images, and reading them may never end.
             Ok(_) => {}
             Err(error) => found.unreadable.push((label, error.to_string())),
@@ -104,7 +147,10 @@ fn is_zip(path: &Path) -> io::Result<bool> {
 }
 
 fn zip_error(path: &Path, error: &zip::result::ZipError) -> DicomError {
-    DicomError::Broken { label: label_of(path), reason: format!("the zip cannot be read: {error}; send it again or unpack it first") }
+    DicomError::Broken {
+        label: label_of(path),
+        reason: format!("the zip cannot be read: {error}; send it again or unpack it first"),
+    }
 }
 
 fn open_zip(path: &Path) -> Result<ZipArchive<BufReader<File>>, DicomError> {
@@ -118,10 +164,20 @@ fn entries(path: &Path, limits: &Limits) -> Result<Vec<Source>, DicomError> {
     let archive = Arc::new(path.to_owned());
     let mut sources = Vec::new();
     for index in 0..zip.len() {
-        let entry = zip.by_index_raw(index).map_err(|error| zip_error(path, &error))?;
+        let entry = zip
+            .by_index_raw(index)
+            .map_err(|error| zip_error(path, &error))?;
         if entry.is_file() {
-            let label = entry.name().map_or_else(|_| format!("entry {index}"), |name| name.replace('\\', "/"));
-            sources.push(Source { label, place: Place::Entry { archive: Arc::clone(&archive), index } });
+            let label = entry
+                .name()
+                .map_or_else(|_| format!("entry {index}"), |name| name.replace('\\', "/"));
+            sources.push(Source {
+                label,
+                place: Place::Entry {
+                    archive: Arc::clone(&archive),
+                    index,
+                },
+            });
         }
     }
     Ok(sources)
@@ -148,7 +204,9 @@ pub(crate) fn visit_sources<T: Send>(
             let mut results = Vec::with_capacity(part.len());
             for (offset, source) in part.iter().enumerate() {
                 cancel.check()?;
-                let call = &mut |reader: &mut dyn Read, length: u64| visit(c * chunk + offset, reader, length);
+                let call = &mut |reader: &mut dyn Read, length: u64| {
+                    visit(c * chunk + offset, reader, length)
+                };
                 results.push(match &source.place {
                     Place::File(path) => visit_file(path, call),
                     Place::Entry { archive, index } => {
@@ -156,19 +214,28 @@ pub(crate) fn visit_sources<T: Send>(
                             zip = Some(open_zip(archive)?);
                         }
                         match &mut zip {
-                            Some(zip) => visit_entry(zip, *index, (&unpacked, limits.unpacked_bytes), call),
+                            Some(zip) => {
+                                visit_entry(zip, *index, (&unpacked, limits.unpacked_bytes), call)
+                            }
                             None => Err("the zip cannot be opened".to_owned()),
                         }
                     }
                 });
-                progress.fraction((done.fetch_add(1, Ordering::Relaxed) + 1) as f64 / sources.len() as f64);
+                progress.fraction(
+                    (done.fetch_add(1, Ordering::Relaxed) + 1) as f64 / sources.len() as f64,
+                );
             }
             Ok(results)
         })
         .collect();
     let visited = visited?;
     if unpacked.load(Ordering::Relaxed) > limits.unpacked_bytes {
-        return Err(DicomError::Limit { what: format!("the zip unpacks to more than {} bytes", limits.unpacked_bytes) });
+        return Err(DicomError::Limit {
+            what: format!(
+                "the zip unpacks to more than {} bytes",
+                limits.unpacked_bytes
+            ),
+        });
     }
     Ok(visited.into_iter().flatten().collect())
 }
@@ -187,7 +254,11 @@ fn visit_entry<T>(
 ) -> Result<T, String> {
     let mut entry = zip.by_index(index).map_err(|error| error.to_string())?;
     let length = entry.size();
-    let mut metered = Metered { inner: &mut entry, unpacked: unpacked.0, limit: unpacked.1 };
+    let mut metered = Metered {
+        inner: &mut entry,
+        unpacked: unpacked.0,
+        limit: unpacked.1,
+    };
     Ok(call(&mut metered, length))
 }
 
@@ -202,6 +273,10 @@ impl Read for Metered<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buffer)?;
         let sum = self.unpacked.fetch_add(n as u64, Ordering::Relaxed) + n as u64;
-        if sum > self.limit { Err(io::Error::other("the zip unpacks to more than the limit")) } else { Ok(n) }
+        if sum > self.limit {
+            Err(io::Error::other("the zip unpacks to more than the limit"))
+        } else {
+            Ok(n)
+        }
     }
 }

@@ -30,7 +30,11 @@ pub fn derive_uid(parts: &[&[u8]]) -> String {
 
 /// Whether a text is a UID: digits and dots, at most 64, no empty component, no leading zero.
 pub fn is_valid_uid(uid: &str) -> bool {
-    let good = |c: &str| !c.is_empty() && c.bytes().all(|b| b.is_ascii_digit()) && (c.len() == 1 || !c.starts_with('0'));
+    let good = |c: &str| {
+        !c.is_empty()
+            && c.bytes().all(|b| b.is_ascii_digit())
+            && (c.len() == 1 || !c.starts_with('0'))
+    };
     uid.len() <= 64 && uid.split('.').all(good)
 }
 

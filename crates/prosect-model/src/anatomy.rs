@@ -50,7 +50,13 @@ impl Anatomy {
         let lung_cm2 = lung_areas(ct, &body);
         let bone_share = bone_shares(ct, &body);
         let hip_crest = hip_crest(ct, &body, &midline, &lung_cm2);
-        Self { body, midline, lung_cm2, bone_share, hip_crest }
+        Self {
+            body,
+            midline,
+            lung_cm2,
+            bone_share,
+            hip_crest,
+        }
     }
 
     /// The first and one past the last slice with body.
@@ -61,7 +67,10 @@ impl Anatomy {
     /// The box of the body within some slices.
     pub(crate) fn body_box(&self, slices: [usize; 2]) -> Option<IndexBox> {
         let [ni, nj, _] = self.body.grid().shape();
-        let part = IndexBox { start: [0, 0, slices[0]], end: [ni, nj, slices[1]] };
+        let part = IndexBox {
+            start: [0, 0, slices[0]],
+            end: [ni, nj, slices[1]],
+        };
         let cropped = prosect_volume::crop(&self.body, part)?;
         let mut found = IndexBox::around(&cropped, |b| *b)?;
         found.start[2] = slices[0];
@@ -80,12 +89,19 @@ fn body(ct: &Volume<f32>) -> Volume<bool> {
     let [ni, nj, _] = ct.grid().shape();
     let rounds = (BODY_OPENING_MM / ct.grid().spacing_mm()[0]).round() as usize;
     let mut mask = ct.map(|hu| *hu > BODY_MIN_HU);
-    mask.values_mut().par_chunks_mut(ni * nj).for_each(|slice| plane::open(slice, ni, rounds));
+    mask.values_mut()
+        .par_chunks_mut(ni * nj)
+        .for_each(|slice| plane::open(slice, ni, rounds));
     let (numbers, list) = components(&mask, Connectivity::Faces);
     drop(mask);
-    let largest = list.iter().max_by_key(|c| (c.n_voxels, std::cmp::Reverse(c.number))).map_or(0, |c| c.number);
+    let largest = list
+        .iter()
+        .max_by_key(|c| (c.n_voxels, std::cmp::Reverse(c.number)))
+        .map_or(0, |c| c.number);
     let mut body = numbers.map(|n| largest > 0 && *n == largest);
-    body.values_mut().par_chunks_mut(ni * nj).for_each(|slice| plane::fill_holes(slice, ni));
+    body.values_mut()
+        .par_chunks_mut(ni * nj)
+        .for_each(|slice| plane::fill_holes(slice, ni));
     body
 }
 
@@ -99,7 +115,11 @@ fn midline(body: &Volume<bool>) -> Vec<f64> {
                 count += 1;
             }
         }
-        if count == 0 { (ni as f64 - 1.0) / 2.0 } else { sum as f64 / count as f64 }
+        if count == 0 {
+            (ni as f64 - 1.0) / 2.0
+        } else {
+            sum as f64 / count as f64
+        }
     };
     body.values().par_chunks(ni * nj).map(middle).collect()
 }
@@ -107,14 +127,20 @@ fn midline(body: &Volume<bool>) -> Vec<f64> {
 fn lung_areas(ct: &Volume<f32>, body: &Volume<bool>) -> Vec<f64> {
     let [ni, nj, _] = ct.grid().shape();
     let mut air = ct.map(|hu| (LUNG_HU[0]..LUNG_HU[1]).contains(hu));
-    air.values_mut().iter_mut().zip(body.values()).for_each(|(air, inside)| *air &= *inside);
+    air.values_mut()
+        .iter_mut()
+        .zip(body.values())
+        .for_each(|(air, inside)| *air &= *inside);
     let opened = dilate(&erode(&air, Connectivity::Faces), Connectivity::Faces);
     let (numbers, list) = components(&opened, Connectivity::Faces);
     let ml = voxel_ml(ct);
-    let is_lung: Vec<bool> = std::iter::once(false).chain(list.iter().map(|c| c.n_voxels as f64 * ml > LUNG_MIN_ML)).collect();
+    let is_lung: Vec<bool> = std::iter::once(false)
+        .chain(list.iter().map(|c| c.n_voxels as f64 * ml > LUNG_MIN_ML))
+        .collect();
     let spacing = ct.grid().spacing_mm();
     let voxel_cm2 = spacing[0] * spacing[1] / 100.0;
-    let area = |slice: &[u32]| slice.iter().filter(|n| is_lung[**n as usize]).count() as f64 * voxel_cm2;
+    let area =
+        |slice: &[u32]| slice.iter().filter(|n| is_lung[**n as usize]).count() as f64 * voxel_cm2;
     numbers.values().par_chunks(ni * nj).map(area).collect()
 }
 
@@ -122,10 +148,18 @@ fn bone_shares(ct: &Volume<f32>, body: &Volume<bool>) -> Vec<f64> {
     let plane = ct.slice_len();
     let share = |(hu, body): (&[f32], &[bool])| {
         let inside = body.iter().filter(|b| **b).count();
-        let bone = hu.iter().zip(body).filter(|(hu, body)| **body && **hu > BONE_MIN_HU).count();
+        let bone = hu
+            .iter()
+            .zip(body)
+            .filter(|(hu, body)| **body && **hu > BONE_MIN_HU)
+            .count();
         bone as f64 / inside.max(1) as f64
     };
-    ct.values().par_chunks(plane).zip(body.values().par_chunks(plane)).map(share).collect()
+    ct.values()
+        .par_chunks(plane)
+        .zip(body.values().par_chunks(plane))
+        .map(share)
+        .collect()
 }
 
 /// Lung in one slice below which nothing is said: a lung apex, a bowel loop.
@@ -133,37 +167,68 @@ pub(crate) const LUNG_SEEN_CM2: f64 = 30.0;
 
 /// The slice with most lung, if there is enough of it.
 pub(crate) fn lung_peak(lung_cm2: &[f64]) -> Option<usize> {
-    let peak = (0..lung_cm2.len()).max_by(|&a, &b| lung_cm2[a].total_cmp(&lung_cm2[b]).then(b.cmp(&a)))?;
+    let peak =
+        (0..lung_cm2.len()).max_by(|&a, &b| lung_cm2[a].total_cmp(&lung_cm2[b]).then(b.cmp(&a)))?;
     (lung_cm2[peak] >= LUNG_SEEN_CM2).then_some(peak)
 }
 
 /// The top of the hip bones: on each side the largest piece of bone away from spine and arms that
 /// begins below the lungs (shoulders and skull do not).
-fn hip_crest(ct: &Volume<f32>, body: &Volume<bool>, midline: &[f64], lung_cm2: &[f64]) -> Option<usize> {
-    let lungs_begin = lung_peak(lung_cm2).and_then(|peak| lung_cm2.iter().position(|a| *a > 0.5 * lung_cm2[peak]));
+fn hip_crest(
+    ct: &Volume<f32>,
+    body: &Volume<bool>,
+    midline: &[f64],
+    lung_cm2: &[f64],
+) -> Option<usize> {
+    let lungs_begin = lung_peak(lung_cm2)
+        .and_then(|peak| lung_cm2.iter().position(|a| *a > 0.5 * lung_cm2[peak]));
     let below = lungs_begin.unwrap_or(lung_cm2.len());
     let tops = [1.0, -1.0].map(|side| hip_top(ct, body, midline, side, below));
     let (right, left) = (tops[0]?, tops[1]?);
     let difference_mm = right.abs_diff(left) as f64 * ct.grid().spacing_mm()[2];
-    Some(if difference_mm <= HIP_MAX_DIFFERENCE_MM { right.max(left) } else { right.min(left) })
+    Some(if difference_mm <= HIP_MAX_DIFFERENCE_MM {
+        right.max(left)
+    } else {
+        right.min(left)
+    })
 }
 
-fn hip_top(ct: &Volume<f32>, body: &Volume<bool>, midline: &[f64], side: f64, below: usize) -> Option<usize> {
+fn hip_top(
+    ct: &Volume<f32>,
+    body: &Volume<bool>,
+    midline: &[f64],
+    side: f64,
+    below: usize,
+) -> Option<usize> {
     let [ni, nj, _] = ct.grid().shape();
     let spacing = ct.grid().spacing_mm()[0];
     let mut bone = ct.map(|hu| *hu > BONE_MIN_HU);
-    bone.values_mut().par_chunks_mut(ni * nj).enumerate().for_each(|(k, slice)| {
-        for (n, value) in slice.iter_mut().enumerate() {
-            let lateral_mm = side * ((n % ni) as f64 - midline[k]) * spacing;
-            *value &= body.values()[k * ni * nj + n] && (HIP_FROM_MIDLINE_MM[0]..HIP_FROM_MIDLINE_MM[1]).contains(&lateral_mm);
-        }
-    });
+    bone.values_mut()
+        .par_chunks_mut(ni * nj)
+        .enumerate()
+        .for_each(|(k, slice)| {
+            for (n, value) in slice.iter_mut().enumerate() {
+                let lateral_mm = side * ((n % ni) as f64 - midline[k]) * spacing;
+                *value &= body.values()[k * ni * nj + n]
+                    && (HIP_FROM_MIDLINE_MM[0]..HIP_FROM_MIDLINE_MM[1]).contains(&lateral_mm);
+            }
+        });
     let (numbers, list) = components(&bone, Connectivity::Faces);
     let ml = voxel_ml(ct);
-    let candidates = list.iter().filter(|c| c.first.k < below && c.n_voxels as f64 * ml >= HIP_MIN_ML);
-    let hip = candidates.max_by_key(|c| (c.n_voxels, std::cmp::Reverse(c.number)))?.number;
-    let counts = numbers.values().par_chunks(ni * nj).map(|slice| slice.iter().filter(|n| **n == hip).count());
-    counts.collect::<Vec<_>>().iter().rposition(|count| *count >= HIP_MIN_VOXELS)
+    let candidates = list
+        .iter()
+        .filter(|c| c.first.k < below && c.n_voxels as f64 * ml >= HIP_MIN_ML);
+    let hip = candidates
+        .max_by_key(|c| (c.n_voxels, std::cmp::Reverse(c.number)))?
+        .number;
+    let counts = numbers
+        .values()
+        .par_chunks(ni * nj)
+        .map(|slice| slice.iter().filter(|n| **n == hip).count());
+    counts
+        .collect::<Vec<_>>()
+        .iter()
+        .rposition(|count| *count >= HIP_MIN_VOXELS)
 }
 
 #[cfg(test)]
@@ -177,12 +242,19 @@ mod tests {
     fn trunk(with_hips: bool) -> Volume<f32> {
         let grid = Grid::axis_aligned(SHAPE, [3.0; 3], Point::new([0.0; 3])).unwrap();
         let ellipse = |v: VoxelIndex, center: [f64; 2], radii: [f64; 2]| {
-            let (x, y) = ((v.i as f64 - center[0]) / radii[0], (v.j as f64 - center[1]) / radii[1]);
+            let (x, y) = (
+                (v.i as f64 - center[0]) / radii[0],
+                (v.j as f64 - center[1]) / radii[1],
+            );
             x * x + y * y <= 1.0
         };
         Volume::from_fn(grid, |v| {
-            let lungs = (90..130).contains(&v.k) && (ellipse(v, [45.0, 50.0], [14.0, 20.0]) || ellipse(v, [85.0, 50.0], [14.0, 20.0]));
-            let hips = with_hips && v.k < 40 && (ellipse(v, [40.0, 50.0], [6.0, 14.0]) || ellipse(v, [90.0, 50.0], [6.0, 14.0]));
+            let lungs = (90..130).contains(&v.k)
+                && (ellipse(v, [45.0, 50.0], [14.0, 20.0])
+                    || ellipse(v, [85.0, 50.0], [14.0, 20.0]));
+            let hips = with_hips
+                && v.k < 40
+                && (ellipse(v, [40.0, 50.0], [6.0, 14.0]) || ellipse(v, [90.0, 50.0], [6.0, 14.0]));
             let table = (3..5).contains(&v.j);
             if lungs {
                 -850.0
@@ -202,10 +274,16 @@ mod tests {
     fn landmarks_of_a_trunk_are_seen() {
         let anatomy = Anatomy::of(&trunk(true));
         assert_eq!(anatomy.hip_crest, Some(39));
-        assert_eq!(lung_peak(&anatomy.lung_cm2).map(|k| (90..130).contains(&k)), Some(true));
+        assert_eq!(
+            lung_peak(&anatomy.lung_cm2).map(|k| (90..130).contains(&k)),
+            Some(true)
+        );
         assert_eq!(anatomy.body_slices(), Some([0, 140]));
         let around = anatomy.body_box([50, 60]).unwrap();
-        assert!(around.start[1] >= 14 && around.end[1] <= 87, "the table is not the body: {around:?}");
+        assert!(
+            around.start[1] >= 14 && around.end[1] <= 87,
+            "the table is not the body: {around:?}"
+        );
         assert!((anatomy.midline[20] - 65.0).abs() < 1.0);
         let inside = |i, j, k| anatomy.body.get(VoxelIndex { i, j, k }).unwrap();
         assert!(inside(45, 50, 100), "lungs are part of the body");
@@ -214,7 +292,14 @@ mod tests {
     #[test]
     fn without_hips_or_lungs_nothing_is_seen() {
         assert_eq!(Anatomy::of(&trunk(false)).hip_crest, None);
-        let slab = prosect_volume::crop(&trunk(false), prosect_volume::IndexBox { start: [0, 0, 50], end: [130, 90, 70] }).unwrap();
+        let slab = prosect_volume::crop(
+            &trunk(false),
+            prosect_volume::IndexBox {
+                start: [0, 0, 50],
+                end: [130, 90, 70],
+            },
+        )
+        .unwrap();
         assert_eq!(lung_peak(&Anatomy::of(&slab).lung_cm2), None);
         let air = slab.map(|_| -1000.0);
         assert_eq!(Anatomy::of(&air).body_slices(), None);

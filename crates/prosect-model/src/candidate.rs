@@ -80,7 +80,11 @@ pub(crate) struct Seen<'a> {
 pub(crate) fn candidates(probability: &Volume<f32>, seen: Option<Seen<'_>>) -> Vec<Candidate> {
     let inside = probability.map(|p| *p >= INSIDE);
     let core = erode(&inside, Connectivity::Edges);
-    let core = if core.values().contains(&true) { core } else { inside.clone() };
+    let core = if core.values().contains(&true) {
+        core
+    } else {
+        inside.clone()
+    };
     let (numbers, mut list) = components(&core, Connectivity::Faces);
     list.sort_by_key(|c| (std::cmp::Reverse(c.n_voxels), c.number));
     let mut found = Vec::new();
@@ -88,7 +92,10 @@ pub(crate) fn candidates(probability: &Volume<f32>, seen: Option<Seen<'_>>) -> V
         let mut mask = numbers.map(|n| *n == part.number);
         for _ in 0..REGROWTH_STEPS {
             mask = dilate(&mask, Connectivity::Edges);
-            mask.values_mut().iter_mut().zip(inside.values()).for_each(|(value, inside)| *value &= *inside);
+            mask.values_mut()
+                .iter_mut()
+                .zip(inside.values())
+                .for_each(|(value, inside)| *value &= *inside);
         }
         let candidate = measure(mask, probability, seen);
         if candidate.volume_ml >= MIN_ML {
@@ -100,7 +107,12 @@ pub(crate) fn candidates(probability: &Volume<f32>, seen: Option<Seen<'_>>) -> V
 
 fn measure(mask: Volume<bool>, probability: &Volume<f32>, seen: Option<Seen<'_>>) -> Candidate {
     let (mut count, mut sure, mut sum) = (0_usize, 0_usize, 0.0_f64);
-    for (p, _) in probability.values().iter().zip(mask.values()).filter(|(_, inside)| **inside) {
+    for (p, _) in probability
+        .values()
+        .iter()
+        .zip(mask.values())
+        .filter(|(_, inside)| **inside)
+    {
         count += 1;
         sure += usize::from(*p > SURE);
         sum += f64::from(*p);
@@ -117,16 +129,41 @@ fn measure(mask: Volume<bool>, probability: &Volume<f32>, seen: Option<Seen<'_>>
 
 fn tissue(mask: &Volume<bool>, seen: Seen<'_>) -> Tissue {
     let core = erode(&erode(mask, Connectivity::Faces), Connectivity::Faces);
-    let core = if core.values().contains(&true) { &core } else { mask };
-    let mut densities: Vec<f32> = seen.ct.values().iter().zip(core.values()).filter(|(_, inside)| **inside).map(|(hu, _)| *hu).collect();
+    let core = if core.values().contains(&true) {
+        &core
+    } else {
+        mask
+    };
+    let mut densities: Vec<f32> = seen
+        .ct
+        .values()
+        .iter()
+        .zip(core.values())
+        .filter(|(_, inside)| **inside)
+        .map(|(hu, _)| *hu)
+        .collect();
     densities.sort_by(f32::total_cmp);
-    let percentile = |percent: usize| densities.get(densities.len() * percent / 100).map_or(f64::NAN, |hu| f64::from(*hu));
+    let percentile = |percent: usize| {
+        densities
+            .get(densities.len() * percent / 100)
+            .map_or(f64::NAN, |hu| f64::from(*hu))
+    };
     let [ni, nj, _] = mask.grid().shape();
     let spacing = mask.grid().spacing_mm()[0];
     let [body_ni, body_nj, _] = seen.anatomy.body.grid().shape();
-    let (mut count, mut soft, mut in_body, mut right_mm, mut bone) = (0_usize, 0_usize, 0_usize, 0.0, 0.0);
-    for (offset, _) in mask.values().iter().enumerate().filter(|(_, inside)| **inside) {
-        let [i, j, k] = [offset % ni + seen.region.start[0], offset / ni % nj + seen.region.start[1], offset / ni / nj + seen.region.start[2]];
+    let (mut count, mut soft, mut in_body, mut right_mm, mut bone) =
+        (0_usize, 0_usize, 0_usize, 0.0, 0.0);
+    for (offset, _) in mask
+        .values()
+        .iter()
+        .enumerate()
+        .filter(|(_, inside)| **inside)
+    {
+        let [i, j, k] = [
+            offset % ni + seen.region.start[0],
+            offset / ni % nj + seen.region.start[1],
+            offset / ni / nj + seen.region.start[2],
+        ];
         count += 1;
         soft += usize::from((SOFT_HU[0]..SOFT_HU[1]).contains(&seen.ct.values()[offset]));
         in_body += usize::from(seen.anatomy.body.values()[i + body_ni * (j + body_nj * k)]);
@@ -147,7 +184,8 @@ fn tissue(mask: &Volume<bool>, seen: Seen<'_>) -> Tissue {
 impl Candidate {
     /// Why this is no liver, or `None` if it can be one.
     pub(crate) fn objection(&self) -> Option<&'static str> {
-        let unsure = self.mean_probability < MIN_MEAN_PROBABILITY || self.sure_share < MIN_SURE_SHARE;
+        let unsure =
+            self.mean_probability < MIN_MEAN_PROBABILITY || self.sure_share < MIN_SURE_SHARE;
         if unsure {
             return Some("the network is not sure of it");
         }
@@ -177,11 +215,19 @@ impl Candidate {
 
     /// One line for `case.json`.
     pub(crate) fn describe(&self) -> String {
-        let head = format!("{:.0} ml, mean probability {:.3}, sure {:.2}", self.volume_ml, self.mean_probability, self.sure_share);
+        let head = format!(
+            "{:.0} ml, mean probability {:.3}, sure {:.2}",
+            self.volume_ml, self.mean_probability, self.sure_share
+        );
         match self.tissue {
             Some(t) => format!(
                 "{head}, median {:.0} HU, spread {:.0} HU, soft {:.2}, in body {:.2}, bone around {:.2}, {:.0} mm right of the midline",
-                t.median_hu, t.spread_hu, t.soft_share, t.body_share, t.bone_share, t.right_of_midline_mm
+                t.median_hu,
+                t.spread_hu,
+                t.soft_share,
+                t.body_share,
+                t.bone_share,
+                t.right_of_midline_mm
             ),
             None => head,
         }
@@ -193,7 +239,12 @@ impl Candidate {
 pub(crate) fn isolate(probability: &Volume<f32>, mask: &Volume<bool>) -> Volume<f32> {
     let near = dilate(&dilate(mask, Connectivity::Corners), Connectivity::Corners);
     let mut kept = probability.clone();
-    for ((p, near), own) in kept.values_mut().iter_mut().zip(near.values()).zip(mask.values()) {
+    for ((p, near), own) in kept
+        .values_mut()
+        .iter_mut()
+        .zip(near.values())
+        .zip(mask.values())
+    {
         if !*near {
             *p = 0.0;
         } else if !*own && *p >= INSIDE {
@@ -218,9 +269,15 @@ mod tests {
     /// A large block and a small one, joined by a bridge of one voxel's width.
     fn bridged() -> Volume<f32> {
         Volume::from_fn(grid(), |v| {
-            let in_block = |low: usize, high: usize, edge: usize| (low..high).contains(&v.i) && (4..edge).contains(&v.j) && (4..edge).contains(&v.k);
+            let in_block = |low: usize, high: usize, edge: usize| {
+                (low..high).contains(&v.i) && (4..edge).contains(&v.j) && (4..edge).contains(&v.k)
+            };
             let bridge = (24..44).contains(&v.i) && v.j == 10 && v.k == 10;
-            if in_block(4, 24, 20) || in_block(44, 54, 14) || bridge { 0.95 } else { 0.1 }
+            if in_block(4, 24, 20) || in_block(44, 54, 14) || bridge {
+                0.95
+            } else {
+                0.1
+            }
         })
     }
 
@@ -241,9 +298,22 @@ mod tests {
 
     #[track_caller]
     fn check(change: impl Fn(&mut Candidate, &mut Tissue), objection: Option<&str>) {
-        let mut tissue = Tissue { median_hu: 60.0, spread_hu: 15.0, soft_share: 0.99, body_share: 1.0, right_of_midline_mm: 75.0, bone_share: 0.04 };
+        let mut tissue = Tissue {
+            median_hu: 60.0,
+            spread_hu: 15.0,
+            soft_share: 0.99,
+            body_share: 1.0,
+            right_of_midline_mm: 75.0,
+            bone_share: 0.04,
+        };
         let mask = Volume::filled(grid(), true);
-        let mut candidate = Candidate { mask, volume_ml: 1500.0, mean_probability: 0.92, sure_share: 0.75, tissue: None };
+        let mut candidate = Candidate {
+            mask,
+            volume_ml: 1500.0,
+            mean_probability: 0.92,
+            sure_share: 0.75,
+            tissue: None,
+        };
         change(&mut candidate, &mut tissue);
         candidate.tissue = Some(tissue);
         assert_eq!(candidate.objection(), objection);
@@ -253,14 +323,35 @@ mod tests {
     fn what_cannot_be_a_liver_is_refused() {
         check(|_, _| {}, None);
         check(|_, t| t.median_hu = 5.0, None);
-        check(|c, t| (c.volume_ml, t.median_hu) = (200.0, 5.0), Some("it has the density of bowel content"));
-        check(|c, _| c.mean_probability = 0.7, Some("the network is not sure of it"));
-        check(|c, _| c.sure_share = 0.1, Some("the network is not sure of it"));
-        check(|_, t| t.right_of_midline_mm = 206.0, Some("it does not lie where a liver lies"));
-        check(|_, t| t.right_of_midline_mm = -60.0, Some("it does not lie where a liver lies"));
-        check(|_, t| t.right_of_midline_mm = 3.0, Some("it does not lie where a liver lies"));
+        check(
+            |c, t| (c.volume_ml, t.median_hu) = (200.0, 5.0),
+            Some("it has the density of bowel content"),
+        );
+        check(
+            |c, _| c.mean_probability = 0.7,
+            Some("the network is not sure of it"),
+        );
+        check(
+            |c, _| c.sure_share = 0.1,
+            Some("the network is not sure of it"),
+        );
+        check(
+            |_, t| t.right_of_midline_mm = 206.0,
+            Some("it does not lie where a liver lies"),
+        );
+        check(
+            |_, t| t.right_of_midline_mm = -60.0,
+            Some("it does not lie where a liver lies"),
+        );
+        check(
+            |_, t| t.right_of_midline_mm = 3.0,
+            Some("it does not lie where a liver lies"),
+        );
         check(|_, t| t.bone_share = 0.2, Some("it lies in a head"));
-        check(|_, t| t.median_hu = -35.0, Some("it does not have the density of a liver"));
+        check(
+            |_, t| t.median_hu = -35.0,
+            Some("it does not have the density of a liver"),
+        );
         check(|_, t| t.soft_share = 0.5, Some("it is not soft tissue"));
         check(|_, t| t.body_share = 0.0, Some("it lies outside the body"));
     }

@@ -27,7 +27,9 @@ pub enum ModelError {
         reason: String,
     },
     /// A file is not the one that the manifest describes.
-    #[error("{file} of model {model} has SHA-256 {found}, but its manifest says {expected}: the file was changed or damaged")]
+    #[error(
+        "{file} of model {model} has SHA-256 {found}, but its manifest says {expected}: the file was changed or damaged"
+    )]
     Checksum {
         /// The model.
         model: String,
@@ -65,7 +67,9 @@ pub enum ModelError {
         source: NetworkError,
     },
     /// The engine does not reproduce the model's recorded answer on this machine.
-    #[error("model {model} fails its self-test on this machine: probability {found} where {expected} is recorded; results would be wrong")]
+    #[error(
+        "model {model} fails its self-test on this machine: probability {found} where {expected} is recorded; results would be wrong"
+    )]
     SelfTest {
         /// The model.
         model: String,
@@ -98,7 +102,10 @@ impl ModelError {
         let model = model.to_owned();
         move |source| match source.class() {
             FaultClass::Canceled => Self::Canceled(Canceled),
-            _ => Self::Network { model: model.clone(), source },
+            _ => Self::Network {
+                model: model.clone(),
+                source,
+            },
         }
     }
 }
@@ -106,7 +113,9 @@ impl ModelError {
 impl Faulty for ModelError {
     fn fault(&self) -> Fault {
         match self {
-            Self::UnknownModel { .. } | Self::WrongModality { .. } | Self::SelfTest { .. } => Fault::Inconsistent,
+            Self::UnknownModel { .. } | Self::WrongModality { .. } | Self::SelfTest { .. } => {
+                Fault::Inconsistent
+            }
             Self::Manifest { .. } | Self::Checksum { .. } => Fault::Malformed,
             Self::Io { .. } => Fault::Io,
             Self::TooLarge { .. } => Fault::Limit,
@@ -125,8 +134,13 @@ impl Faulty for ModelError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::UnknownModel { .. } => Some("`prosect models list` shows what is there".into()),
-            Self::Checksum { .. } => Some("put the model's folder there again from its source, or remove it".into()),
-            Self::SelfTest { .. } => Some("report this with the output of `prosect models info` and the processor's name".into()),
+            Self::Checksum { .. } => {
+                Some("put the model's folder there again from its source, or remove it".into())
+            }
+            Self::SelfTest { .. } => Some(
+                "report this with the output of `prosect models info` and the processor's name"
+                    .into(),
+            ),
             _ => None,
         }
     }

@@ -18,7 +18,10 @@ mod normalization;
 mod error;
 
 pub use error::ModelError;
-pub use manifest::{GridSpec, Manifest, ManifestStructure, ModalityStatus, ModalitySupport, Normalization, Postprocess, RegionFinder};
+pub use manifest::{
+    GridSpec, Manifest, ManifestStructure, ModalityStatus, ModalitySupport, Normalization,
+    Postprocess, RegionFinder,
+};
 pub use model::Model;
 pub use output::{ModelFinding, ModelOutput, StructureOutput};
 pub use segment::{SegmentOptions, segment};

@@ -144,19 +144,29 @@ impl Manifest {
     /// # Errors
     /// [`ModelError::Manifest`] says which key or value cannot be used.
     pub fn parse(folder: &str, text: &str) -> Result<Self, ModelError> {
-        let refused = |reason: String| ModelError::Manifest { model: folder.to_owned(), reason };
-        let document: Document = toml::from_str(text).map_err(|e| refused(e.to_string().trim_end().replace('\n', " ")))?;
+        let refused = |reason: String| ModelError::Manifest {
+            model: folder.to_owned(),
+            reason,
+        };
+        let document: Document = toml::from_str(text)
+            .map_err(|e| refused(e.to_string().trim_end().replace('\n', " ")))?;
         let manifest = document.into_manifest().map_err(refused)?;
         if manifest.name == folder {
             Ok(manifest)
         } else {
-            Err(refused(format!("it is named {}, but lies in the folder {folder}; rename one of them", manifest.name)))
+            Err(refused(format!(
+                "it is named {}, but lies in the folder {folder}; rename one of them",
+                manifest.name
+            )))
         }
     }
 
     /// DICOM's words for the modalities that it takes.
     pub fn modalities(&self) -> Vec<&str> {
-        self.modalities.iter().map(|m| m.modality.as_str()).collect()
+        self.modalities
+            .iter()
+            .map(|m| m.modality.as_str())
+            .collect()
     }
 
     /// How a modality is supported, or `None` if the model was not made for it.

@@ -22,14 +22,24 @@ pub struct Model {
 
 impl Model {
     /// Packs a network whose checksums were verified, and checks that it fits its manifest.
-    pub(crate) fn load(manifest: Manifest, network: &[u8], weights: &[u8]) -> Result<Self, ModelError> {
-        let refused = |reason: String| ModelError::Manifest { model: manifest.name.clone(), reason };
+    pub(crate) fn load(
+        manifest: Manifest,
+        network: &[u8],
+        weights: &[u8],
+    ) -> Result<Self, ModelError> {
+        let refused = |reason: String| ModelError::Manifest {
+            model: manifest.name.clone(),
+            reason,
+        };
         let failed = ModelError::network(&manifest.name);
-        let text = std::str::from_utf8(network).map_err(|_| refused(format!("{} is not UTF-8 text", manifest.network.name)))?;
+        let text = std::str::from_utf8(network)
+            .map_err(|_| refused(format!("{} is not UTF-8 text", manifest.network.name)))?;
         let graph = Graph::from_json(text).map_err(&failed)?;
         if graph.input_channels() != 1 || graph.output_channels() != manifest.structures.len() {
             let (inputs, outputs) = (graph.input_channels(), graph.output_channels());
-            return Err(refused(format!("its network has {inputs} input and {outputs} output channels")));
+            return Err(refused(format!(
+                "its network has {inputs} input and {outputs} output channels"
+            )));
         }
         let Some(margin) = graph.margin() else {
             return Err(refused("its network does not keep the voxel size".into()));
@@ -37,7 +47,12 @@ impl Model {
         let weights = Weights::from_safetensors(weights).map_err(&failed)?;
         let network = Network::load(&graph, &weights, Isa::detect()).map_err(&failed)?;
         let plan = network.plan(manifest.grid.input_shape).map_err(&failed)?;
-        Ok(Self { manifest, network, plan, margin })
+        Ok(Self {
+            manifest,
+            network,
+            plan,
+            margin,
+        })
     }
 
     /// What the model says of itself.
@@ -66,8 +81,14 @@ impl Model {
     }
 
     /// Runs the network on one full input.
-    pub(crate) fn run(&self, input: &Tensor, control: &RunControl<'_>) -> Result<Tensor, ModelError> {
-        self.network.run(&self.plan, input, control).map_err(ModelError::network(&self.manifest.name))
+    pub(crate) fn run(
+        &self,
+        input: &Tensor,
+        control: &RunControl<'_>,
+    ) -> Result<Tensor, ModelError> {
+        self.network
+            .run(&self.plan, input, control)
+            .map_err(ModelError::network(&self.manifest.name))
     }
 
     /// Runs the manifest's small test input and compares with the recorded answer, so that a
@@ -79,15 +100,27 @@ impl Model {
         let failed = ModelError::network(&self.manifest.name);
         let test = &self.manifest.self_test;
         let plan = self.network.plan(test.input_shape).map_err(&failed)?;
-        let input = Tensor::new(1, test.input_shape, test_pattern(test.input_shape)).map_err(&failed)?;
-        let output = self.network.run(&plan, &input, &RunControl::with_threads(threads)).map_err(&failed)?;
+        let input =
+            Tensor::new(1, test.input_shape, test_pattern(test.input_shape)).map_err(&failed)?;
+        let output = self
+            .network
+            .run(&plan, &input, &RunControl::with_threads(threads))
+            .map_err(&failed)?;
         let [nx, ny, nz] = output.shape();
         for &([x, y, z], expected) in &test.probes {
             let inside = x < nx && y < ny && z < nz;
-            let found = if inside { output.values()[(x * ny + y) * nz + z] } else { f32::NAN };
+            let found = if inside {
+                output.values()[(x * ny + y) * nz + z]
+            } else {
+                f32::NAN
+            };
             let close = (found - expected).abs() <= test.tolerance;
             if !close {
-                return Err(ModelError::SelfTest { model: self.manifest.name.clone(), expected, found });
+                return Err(ModelError::SelfTest {
+                    model: self.manifest.name.clone(),
+                    expected,
+                    found,
+                });
             }
         }
         Ok(())

@@ -15,7 +15,9 @@ impl Normalization {
             // The published clip(HU / 1000, -0.2, 0.2) * 2.5.
             Self::CtLiverWindow => {
                 for value in values {
-                    *value = (*value / 1000.0).clamp(-CT_HALF_WIDTH_HU / 1000.0, CT_HALF_WIDTH_HU / 1000.0) * 2.5;
+                    *value = (*value / 1000.0)
+                        .clamp(-CT_HALF_WIDTH_HU / 1000.0, CT_HALF_WIDTH_HU / 1000.0)
+                        * 2.5;
                 }
             }
             Self::MrRange => {
@@ -23,7 +25,11 @@ impl Normalization {
                 let high = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
                 let width = MR_KEPT_RANGE * (high - low);
                 for value in values {
-                    *value = if width > 0.0 { ((*value - low) / width).clamp(0.0, 1.0) - HALF_RANGE } else { 0.0 };
+                    *value = if width > 0.0 {
+                        ((*value - low) / width).clamp(0.0, 1.0) - HALF_RANGE
+                    } else {
+                        0.0
+                    };
                 }
             }
         }
@@ -40,14 +46,25 @@ mod tests {
         normalization.apply(&mut normalized);
         for (got, want) in normalized.iter().zip(expected) {
             // 1e-6: two f32 roundings of numbers below one.
-            assert!((got - want).abs() < 1e-6, "{normalized:?} is not {expected:?}");
+            assert!(
+                (got - want).abs() < 1e-6,
+                "{normalized:?} is not {expected:?}"
+            );
         }
     }
 
     #[test]
     fn ranges_are_the_published_ones() {
-        check(Normalization::CtLiverWindow, &[-1024.0, -200.0, 0.0, 100.0, 200.0, 3000.0], &[-0.5, -0.5, 0.0, 0.25, 0.5, 0.5]);
-        check(Normalization::MrRange, &[10.0, 50.0, 90.0, 110.0], &[-0.5, 0.0, 0.5, 0.5]);
+        check(
+            Normalization::CtLiverWindow,
+            &[-1024.0, -200.0, 0.0, 100.0, 200.0, 3000.0],
+            &[-0.5, -0.5, 0.0, 0.25, 0.5, 0.5],
+        );
+        check(
+            Normalization::MrRange,
+            &[10.0, 50.0, 90.0, 110.0],
+            &[-0.5, 0.0, 0.5, 0.5],
+        );
         check(Normalization::MrRange, &[7.0, 7.0], &[0.0, 0.0]);
     }
 }

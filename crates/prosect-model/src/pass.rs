@@ -45,22 +45,39 @@ pub(crate) struct PlaceUndo {
 }
 
 /// The probabilities on the grid of `normalized`, 0 where the network gives none.
-pub(crate) fn run_pass(model: &Model, normalized: &Volume<f32>, cut: CutFaces, run: Run<'_>) -> Result<Volume<f32>, ModelError> {
+pub(crate) fn run_pass(
+    model: &Model,
+    normalized: &Volume<f32>,
+    cut: CutFaces,
+    run: Run<'_>,
+) -> Result<Volume<f32>, ModelError> {
     let input_shape = model.manifest().grid.input_shape;
     let margin = model.margin();
     let room = input_shape[2] - 2 * margin[2];
     let (extended, extend_undo) = extend(normalized, cut, room)?;
-    let (input, place_undo) = place(&extended, input_shape, margin).map_err(ModelError::network(&model.manifest().name))?;
+    let (input, place_undo) = place(&extended, input_shape, margin)
+        .map_err(ModelError::network(&model.manifest().name))?;
     drop(extended);
     let is_canceled = || run.cancel.is_requested();
     let fraction = |done: f64| run.progress.fraction(done);
     // `Progress` is Sync, and the engine tells its fraction from the calling thread alone.
-    let output = model.run(&input, &RunControl { threads: run.threads, cancel: &is_canceled, progress: &fraction })?;
+    let output = model.run(
+        &input,
+        &RunControl {
+            threads: run.threads,
+            cancel: &is_canceled,
+            progress: &fraction,
+        },
+    )?;
     Ok(extend_undo.undo(&place_undo.undo(&output)))
 }
 
 /// Repeats the first and last slice where the field of view cuts, as far as `room` slices allow.
-fn extend(volume: &Volume<f32>, cut: CutFaces, room: usize) -> Result<(Volume<f32>, ExtendUndo), ModelError> {
+fn extend(
+    volume: &Volume<f32>,
+    cut: CutFaces,
+    room: usize,
+) -> Result<(Volume<f32>, ExtendUndo), ModelError> {
     let n_slices = volume.grid().shape()[2];
     let free = room.saturating_sub(n_slices);
     let wanted = |is_cut: bool| if is_cut { REPEATED_SLICES } else { 0 };
@@ -74,7 +91,11 @@ fn extend(volume: &Volume<f32>, cut: CutFaces, room: usize) -> Result<(Volume<f3
     let affine = volume.grid().lps_from_voxel();
     let origin = affine * Point::new([0.0, 0.0, -(below as f64)]);
     let shape = [whole.end[0], whole.end[1], n_slices + below + above];
-    let grid = Grid::new(shape, Affine::from_columns([0, 1, 2].map(|a| affine.column(a)), origin), volume.grid().frame_of_reference.clone())?;
+    let grid = Grid::new(
+        shape,
+        Affine::from_columns([0, 1, 2].map(|a| affine.column(a)), origin),
+        volume.grid().frame_of_reference.clone(),
+    )?;
     let mut values = Vec::with_capacity(grid.n_voxels());
     let plane = volume.slice_len();
     for k in 0..shape[2] {
@@ -88,22 +109,35 @@ fn extend(volume: &Volume<f32>, cut: CutFaces, room: usize) -> Result<(Volume<f3
 impl ExtendUndo {
     fn undo(self, extended: &Volume<f32>) -> Volume<f32> {
         let [ni, nj, nk] = extended.grid().shape();
-        let kept = IndexBox { start: [0, 0, self.below], end: [ni, nj, nk - self.above] };
+        let kept = IndexBox {
+            start: [0, 0, self.below],
+            end: [ni, nj, nk - self.above],
+        };
         crop(extended, kept).unwrap_or_else(|| extended.clone())
     }
 }
 
 /// Centers a volume in the network's input, zeros around; what does not fit is left out evenly.
 /// The tensor's last axis, z, runs fastest.
-fn place(volume: &Volume<f32>, input_shape: [usize; 3], margin: [usize; 3]) -> Result<(Tensor, PlaceUndo), prosect_nn::error::NetworkError> {
+fn place(
+    volume: &Volume<f32>,
+    input_shape: [usize; 3],
+    margin: [usize; 3],
+) -> Result<(Tensor, PlaceUndo), prosect_nn::error::NetworkError> {
     let shape = volume.grid().shape();
     // As the published code centers: half the difference, rounded down, on either side.
     let offset: [isize; 3] = std::array::from_fn(|a| {
         let (has, takes) = (shape[a] as isize, input_shape[a] as isize);
-        if has > takes { -((has - takes) / 2) } else { (takes - has) / 2 }
+        if has > takes {
+            -((has - takes) / 2)
+        } else {
+            (takes - has) / 2
+        }
     });
     let mut values = vec![0.0_f32; input_shape.iter().product()];
-    let range = |a: usize| (0.max(-offset[a]) as usize)..(shape[a].min((input_shape[a] as isize - offset[a]) as usize));
+    let range = |a: usize| {
+        (0.max(-offset[a]) as usize)..(shape[a].min((input_shape[a] as isize - offset[a]) as usize))
+    };
     for k in range(2) {
         for j in range(1) {
             let row = volume.grid().offset(VoxelIndex { i: 0, j, k });
@@ -114,7 +148,10 @@ fn place(volume: &Volume<f32>, input_shape: [usize; 3], margin: [usize; 3]) -> R
             }
         }
     }
-    let undo = PlaceUndo { grid: volume.grid().clone(), offset: std::array::from_fn(|a| offset[a] - margin[a] as isize) };
+    let undo = PlaceUndo {
+        grid: volume.grid().clone(),
+        offset: std::array::from_fn(|a| offset[a] - margin[a] as isize),
+    };
     Ok((Tensor::new(1, input_shape, values)?, undo))
 }
 
@@ -137,7 +174,6 @@ impl PlaceUndo {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -156,7 +192,11 @@ mod tests {
         for x in 0..inner[0] {
             for y in 0..inner[1] {
                 for z in 0..inner[2] {
-                    values.push(input.values()[((x + MARGIN[0]) * shape[1] + y + MARGIN[1]) * shape[2] + z + MARGIN[2]]);
+                    values.push(
+                        input.values()[((x + MARGIN[0]) * shape[1] + y + MARGIN[1]) * shape[2]
+                            + z
+                            + MARGIN[2]],
+                    );
                 }
             }
         }

@@ -4,7 +4,10 @@
 //! working voxel is the mean of its eight half-size voxels, which is what linear interpolation at
 //! their common corner gives.
 
-use prosect_volume::{Affine, Grid, IndexBox, Lps, Point, Vector, Volume, Voxel, VoxelIndex, crop, median_3, resample_linear};
+use prosect_volume::{
+    Affine, Grid, IndexBox, Lps, Point, Vector, Volume, Voxel, VoxelIndex, crop, median_3,
+    resample_linear,
+};
 use rayon::prelude::*;
 
 use crate::error::ModelError;
@@ -35,13 +38,26 @@ pub(crate) struct ValueRange {
 
 impl ValueRange {
     /// Of CT, in HU; outside is air.
-    pub(crate) const CT: Self = Self { low: AIR_HU, high: MAX_HU };
+    pub(crate) const CT: Self = Self {
+        low: AIR_HU,
+        high: MAX_HU,
+    };
 
     /// Of an image without a unit: its own; outside is its darkest value.
     pub(crate) fn of(image: &Volume<f32>) -> Self {
         let finite = || image.values().iter().copied().filter(|v| v.is_finite());
-        let (low, high) = (finite().fold(f32::INFINITY, f32::min), finite().fold(f32::NEG_INFINITY, f32::max));
-        if low <= high { Self { low, high } } else { Self { low: 0.0, high: 0.0 } }
+        let (low, high) = (
+            finite().fold(f32::INFINITY, f32::min),
+            finite().fold(f32::NEG_INFINITY, f32::max),
+        );
+        if low <= high {
+            Self { low, high }
+        } else {
+            Self {
+                low: 0.0,
+                high: 0.0,
+            }
+        }
     }
 }
 
@@ -56,7 +72,13 @@ pub(crate) fn covering_grid(source: &Grid, spacing_mm: f64) -> Result<Grid, Mode
     let mut low = [f64::INFINITY; 3];
     let mut high = [f64::NEG_INFINITY; 3];
     for corner in 0..8_usize {
-        let at = std::array::from_fn(|axis| if corner >> axis & 1 == 1 { source.shape()[axis] as f64 - 0.5 } else { -0.5 });
+        let at = std::array::from_fn(|axis| {
+            if corner >> axis & 1 == 1 {
+                source.shape()[axis] as f64 - 0.5
+            } else {
+                -0.5
+            }
+        });
         let place: Point<Lps> = source.lps_from_voxel() * Point::<Voxel>::new(at);
         for axis in 0..3 {
             low[axis] = low[axis].min(place.xyz[axis]);
@@ -64,7 +86,8 @@ pub(crate) fn covering_grid(source: &Grid, spacing_mm: f64) -> Result<Grid, Mode
         }
     }
     // 1e-3 of a voxel: rounding of the affine must not add a slice.
-    let shape: [usize; 3] = std::array::from_fn(|a| (((high[a] - low[a]) / spacing_mm - 1e-3).ceil() as usize).max(1));
+    let shape: [usize; 3] =
+        std::array::from_fn(|a| (((high[a] - low[a]) / spacing_mm - 1e-3).ceil() as usize).max(1));
     // Right is -x and front is -y in LPS; the grid is centered on the image.
     let direction = [-1.0, -1.0, 1.0];
     let columns = [0, 1, 2].map(|axis| {
@@ -72,8 +95,14 @@ pub(crate) fn covering_grid(source: &Grid, spacing_mm: f64) -> Result<Grid, Mode
         step[axis] = direction[axis] * spacing_mm;
         Vector::new(step)
     });
-    let origin = std::array::from_fn(|a| f64::midpoint(low[a], high[a]) - direction[a] * spacing_mm * (shape[a] - 1) as f64 / 2.0);
-    Ok(Grid::new(shape, Affine::from_columns(columns, Point::new(origin)), source.frame_of_reference.clone())?)
+    let origin = std::array::from_fn(|a| {
+        f64::midpoint(low[a], high[a]) - direction[a] * spacing_mm * (shape[a] - 1) as f64 / 2.0
+    });
+    Ok(Grid::new(
+        shape,
+        Affine::from_columns(columns, Point::new(origin)),
+        source.frame_of_reference.clone(),
+    )?)
 }
 
 /// The part `region` of the working grid, filled from the image, and the way back.
@@ -89,12 +118,26 @@ pub(crate) fn resample_to_working(
     let mut first = region.start[2];
     while first < region.end[2] {
         let end = (first + CHUNK_SLICES).min(region.end[2]);
-        values.extend(resample_chunk(image, working, IndexBox { start: with_z(region.start, first), end: with_z(region.end, end) }, range, filter)?);
+        values.extend(resample_chunk(
+            image,
+            working,
+            IndexBox {
+                start: with_z(region.start, first),
+                end: with_z(region.end, end),
+            },
+            range,
+            filter,
+        )?);
         first = end;
     }
-    let undo = ResampleUndo { source: image.grid().clone() };
+    let undo = ResampleUndo {
+        source: image.grid().clone(),
+    };
     let fallback = || Volume::filled(grid.clone(), range.low);
-    Ok((Volume::new(grid.clone(), values).unwrap_or_else(|_| fallback()), undo))
+    Ok((
+        Volume::new(grid.clone(), values).unwrap_or_else(|_| fallback()),
+        undo,
+    ))
 }
 
 fn with_z(mut index: [usize; 3], z: usize) -> [usize; 3] {
@@ -106,12 +149,22 @@ fn with_z(mut index: [usize; 3], z: usize) -> [usize; 3] {
 pub(crate) fn part_of(grid: &Grid, part: IndexBox) -> Result<Grid, ModelError> {
     let affine = grid.lps_from_voxel();
     let origin = affine * Point::new(part.start.map(|s| s as f64));
-    Ok(Grid::new(part.shape(), Affine::from_columns([0, 1, 2].map(|a| affine.column(a)), origin), grid.frame_of_reference.clone())?)
+    Ok(Grid::new(
+        part.shape(),
+        Affine::from_columns([0, 1, 2].map(|a| affine.column(a)), origin),
+        grid.frame_of_reference.clone(),
+    )?)
 }
 
 /// Some slices of the working grid: half-size voxels with one more on every side for the median,
 /// filtered, averaged by eight.
-fn resample_chunk(image: &Volume<f32>, working: &Grid, chunk: IndexBox, range: ValueRange, filter: Filter) -> Result<Vec<f32>, ModelError> {
+fn resample_chunk(
+    image: &Volume<f32>,
+    working: &Grid,
+    chunk: IndexBox,
+    range: ValueRange,
+    filter: Filter,
+) -> Result<Vec<f32>, ModelError> {
     let affine = working.lps_from_voxel();
     // Half-size voxel (2 i - 1) + 1 lies a quarter voxel before working voxel i; one more lies before it.
     let start = Point::new(chunk.start.map(|s| s as f64 - 0.75));
@@ -127,7 +180,9 @@ fn resample_chunk(image: &Volume<f32>, working: &Grid, chunk: IndexBox, range: V
         }
     });
     extend_borders(&mut fine);
-    fine.values_mut().par_iter_mut().for_each(|value| *value = value.max(range.low));
+    fine.values_mut()
+        .par_iter_mut()
+        .for_each(|value| *value = value.max(range.low));
     let filtered = match filter {
         Filter::Median => median_3(&fine),
         Filter::None => fine,
@@ -143,24 +198,30 @@ fn extend_borders(fine: &mut Volume<f32>) {
     for axis in 0..3 {
         let before = fine.values().to_vec();
         let plane = strides[2];
-        fine.values_mut().par_chunks_mut(plane).enumerate().for_each(|(k, slice)| {
-            for (n, value) in slice.iter_mut().enumerate() {
-                if *value > OUTSIDE {
-                    continue;
-                }
-                let at = [n % shape[0], n / shape[0], k][axis];
-                let offset = k * plane + n;
-                // Two half-size voxels: as far as the working grid can reach, and one for the median.
-                for reach in 1..=2 {
-                    let below = (at >= reach).then(|| before[offset - reach * strides[axis]]);
-                    let above = (at + reach < shape[axis]).then(|| before[offset + reach * strides[axis]]);
-                    if let Some(found) = [below, above].into_iter().flatten().find(|v| *v > OUTSIDE) {
-                        *value = found;
-                        break;
+        fine.values_mut()
+            .par_chunks_mut(plane)
+            .enumerate()
+            .for_each(|(k, slice)| {
+                for (n, value) in slice.iter_mut().enumerate() {
+                    if *value > OUTSIDE {
+                        continue;
+                    }
+                    let at = [n % shape[0], n / shape[0], k][axis];
+                    let offset = k * plane + n;
+                    // Two half-size voxels: as far as the working grid can reach, and one for the median.
+                    for reach in 1..=2 {
+                        let below = (at >= reach).then(|| before[offset - reach * strides[axis]]);
+                        let above = (at + reach < shape[axis])
+                            .then(|| before[offset + reach * strides[axis]]);
+                        if let Some(found) =
+                            [below, above].into_iter().flatten().find(|v| *v > OUTSIDE)
+                        {
+                            *value = found;
+                            break;
+                        }
                     }
                 }
-            }
-        });
+            });
     }
 }
 
@@ -169,17 +230,20 @@ fn mean_of_eight(fine: &Volume<f32>, shape: [usize; 3]) -> Vec<f32> {
     let [ni, nj, _] = fine.grid().shape();
     let values = fine.values();
     let mut means = vec![0.0; shape.iter().product()];
-    means.par_chunks_mut(shape[0] * shape[1]).enumerate().for_each(|(k, slice)| {
-        for (n, mean) in slice.iter_mut().enumerate() {
-            let (i, j) = (n % shape[0], n / shape[0]);
-            let mut sum = 0.0;
-            for row in 0..4 {
-                let start = 2 * i + 1 + ni * (2 * j + 1 + row % 2 + nj * (2 * k + 1 + row / 2));
-                sum += values[start] + values[start + 1];
+    means
+        .par_chunks_mut(shape[0] * shape[1])
+        .enumerate()
+        .for_each(|(k, slice)| {
+            for (n, mean) in slice.iter_mut().enumerate() {
+                let (i, j) = (n % shape[0], n / shape[0]);
+                let mut sum = 0.0;
+                for row in 0..4 {
+                    let start = 2 * i + 1 + ni * (2 * j + 1 + row % 2 + nj * (2 * k + 1 + row / 2));
+                    sum += values[start] + values[start + 1];
+                }
+                *mean = sum / 8.0;
             }
-            *mean = sum / 8.0;
-        }
-    });
+        });
     means
 }
 
@@ -197,7 +261,11 @@ impl ResampleUndo {
             end: std::array::from_fn(|a| around.start[a] + tight.end[a]),
         };
         // The part's grid is computed from the region again, so that it is the source's to the last bit.
-        let volume = Volume::new(part_of(&self.source, region).ok()?, crop(&restored, tight)?.into_parts().1).ok()?;
+        let volume = Volume::new(
+            part_of(&self.source, region).ok()?,
+            crop(&restored, tight)?.into_parts().1,
+        )
+        .ok()?;
         Some((region, volume))
     }
 
@@ -208,7 +276,13 @@ impl ResampleUndo {
         let mut high = [f64::NEG_INFINITY; 3];
         for corner in 0..8_usize {
             // A voxel further than the last inside: interpolation falls to zero there.
-            let at = std::array::from_fn(|a| if corner >> a & 1 == 1 { inside.end[a] as f64 } else { inside.start[a] as f64 - 1.0 });
+            let at = std::array::from_fn(|a| {
+                if corner >> a & 1 == 1 {
+                    inside.end[a] as f64
+                } else {
+                    inside.start[a] as f64 - 1.0
+                }
+            });
             let place = source_from_working * Point::<Voxel>::new(at);
             for axis in 0..3 {
                 low[axis] = low[axis].min(place.xyz[axis]);
@@ -217,7 +291,9 @@ impl ResampleUndo {
         }
         let found = IndexBox {
             start: low.map(|c| c.floor().max(0.0) as usize),
-            end: std::array::from_fn(|a| ((high[a].floor() + 2.0).max(0.0) as usize).min(self.source.shape()[a])),
+            end: std::array::from_fn(|a| {
+                ((high[a].floor() + 2.0).max(0.0) as usize).min(self.source.shape()[a])
+            }),
         };
         (!found.shape().contains(&0)).then_some(found)
     }
@@ -238,21 +314,46 @@ mod tests {
 
     /// All 48 axis orders, turned by up to 0.3 rad about two axes.
     fn any_grid() -> impl Strategy<Value = Grid> {
-        (0..48_usize, -0.3..0.3_f64, -0.3..0.3_f64, 12..24_usize, 12..24_usize, 6..14_usize).prop_map(|(order, about_z, about_x, ni, nj, nk)| {
-            const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
-            let turn = |v: [f64; 3]| {
-                let (s, c) = about_z.sin_cos();
-                let w = [c * v[0] - s * v[1], s * v[0] + c * v[1], v[2]];
-                let (s, c) = about_x.sin_cos();
-                Vector::new([w[0], c * w[1] - s * w[2], s * w[1] + c * w[2]])
-            };
-            let columns = std::array::from_fn(|axis| {
-                let mut v = [0.0; 3];
-                v[ORDERS[order % 6][axis]] = [2.1, 1.9, 4.0][axis] * if (order / 6) >> axis & 1 == 1 { -1.0 } else { 1.0 };
-                turn(v)
-            });
-            Grid::new([ni, nj, nk], Affine::from_columns(columns, Point::new([15.0, -27.0, 811.0])), None).unwrap()
-        })
+        (
+            0..48_usize,
+            -0.3..0.3_f64,
+            -0.3..0.3_f64,
+            12..24_usize,
+            12..24_usize,
+            6..14_usize,
+        )
+            .prop_map(|(order, about_z, about_x, ni, nj, nk)| {
+                const ORDERS: [[usize; 3]; 6] = [
+                    [0, 1, 2],
+                    [0, 2, 1],
+                    [1, 0, 2],
+                    [1, 2, 0],
+                    [2, 0, 1],
+                    [2, 1, 0],
+                ];
+                let turn = |v: [f64; 3]| {
+                    let (s, c) = about_z.sin_cos();
+                    let w = [c * v[0] - s * v[1], s * v[0] + c * v[1], v[2]];
+                    let (s, c) = about_x.sin_cos();
+                    Vector::new([w[0], c * w[1] - s * w[2], s * w[1] + c * w[2]])
+                };
+                let columns = std::array::from_fn(|axis| {
+                    let mut v = [0.0; 3];
+                    v[ORDERS[order % 6][axis]] = [2.1, 1.9, 4.0][axis]
+                        * if (order / 6) >> axis & 1 == 1 {
+                            -1.0
+                        } else {
+                            1.0
+                        };
+                    turn(v)
+                });
+                Grid::new(
+                    [ni, nj, nk],
+                    Affine::from_columns(columns, Point::new([15.0, -27.0, 811.0])),
+                    None,
+                )
+                .unwrap()
+            })
     }
 
     fn linear_field(grid: Grid) -> Volume<f32> {
@@ -296,8 +397,18 @@ mod tests {
         let image = Volume::filled(grid.clone(), 60.0_f32);
         let working = covering_grid(&grid, 3.0).unwrap();
         for filter in [Filter::None, Filter::Median] {
-            let (resampled, _) = resample_to_working(&image, &working, IndexBox::whole(&working), ValueRange::CT, filter).unwrap();
-            assert!(resampled.values().iter().all(|v| (*v - 60.0).abs() < 1e-4), "{filter:?}");
+            let (resampled, _) = resample_to_working(
+                &image,
+                &working,
+                IndexBox::whole(&working),
+                ValueRange::CT,
+                filter,
+            )
+            .unwrap();
+            assert!(
+                resampled.values().iter().all(|v| (*v - 60.0).abs() < 1e-4),
+                "{filter:?}"
+            );
         }
     }
 
@@ -308,7 +419,14 @@ mod tests {
         image.values_mut()[13_515] = f32::NAN;
         image.values_mut()[40] = -3024.0;
         let working = covering_grid(&grid, 3.0).unwrap();
-        let (resampled, _) = resample_to_working(&image, &working, IndexBox::whole(&working), ValueRange::CT, Filter::Median).unwrap();
+        let (resampled, _) = resample_to_working(
+            &image,
+            &working,
+            IndexBox::whole(&working),
+            ValueRange::CT,
+            Filter::Median,
+        )
+        .unwrap();
         assert!(resampled.values().iter().all(|v| (*v - 40.0).abs() < 1e-3));
     }
 
@@ -316,7 +434,14 @@ mod tests {
     fn nothing_comes_back_from_nothing() {
         let grid = Grid::axis_aligned([8, 8, 8], [3.0; 3], Point::new([0.0; 3])).unwrap();
         let working = covering_grid(&grid, 3.0).unwrap();
-        let (resampled, undo) = resample_to_working(&Volume::filled(grid, 0.0), &working, IndexBox::whole(&working), ValueRange::CT, Filter::None).unwrap();
+        let (resampled, undo) = resample_to_working(
+            &Volume::filled(grid, 0.0),
+            &working,
+            IndexBox::whole(&working),
+            ValueRange::CT,
+            Filter::None,
+        )
+        .unwrap();
         assert!(undo.undo(&resampled).is_none());
     }
 }

@@ -62,7 +62,9 @@ impl ModelStore {
     /// The store with the installed models of `folder`; `None` or a folder that does not exist
     /// means the shipped models alone. Nothing is read yet.
     pub fn open(folder: Option<&Path>) -> Self {
-        Self { folder: folder.map(Path::to_path_buf) }
+        Self {
+            folder: folder.map(Path::to_path_buf),
+        }
     }
 
     /// Every model that can be loaded, by name. No checksum is verified yet.
@@ -72,16 +74,35 @@ impl ModelStore {
     pub fn list(&self) -> Result<Vec<Listed>, ModelError> {
         let mut models = Vec::new();
         for shipped in &SHIPPED {
-            models.push(Listed { manifest: Manifest::parse(shipped.name, shipped.manifest)?, origin: Origin::Shipped });
+            models.push(Listed {
+                manifest: Manifest::parse(shipped.name, shipped.manifest)?,
+                origin: Origin::Shipped,
+            });
         }
         for path in self.installed_folders()? {
-            let folder = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+            let folder = path
+                .file_name()
+                .map(|n| n.to_string_lossy().into_owned())
+                .unwrap_or_default();
             let bytes = read_limited(&path.join(MANIFEST_FILE), MAX_MANIFEST_BYTES)?;
-            let text = String::from_utf8(bytes)
-                .map_err(|_| ModelError::Manifest { model: folder.clone(), reason: format!("{MANIFEST_FILE} is not UTF-8 text") })?;
-            let installed = Listed { manifest: Manifest::parse(&folder, &text)?, origin: Origin::Installed(path) };
-            match models.iter_mut().find(|m: &&mut Listed| m.manifest.name == installed.manifest.name) {
-                Some(present) if installed.manifest.version_numbers() > present.manifest.version_numbers() => *present = installed,
+            let text = String::from_utf8(bytes).map_err(|_| ModelError::Manifest {
+                model: folder.clone(),
+                reason: format!("{MANIFEST_FILE} is not UTF-8 text"),
+            })?;
+            let installed = Listed {
+                manifest: Manifest::parse(&folder, &text)?,
+                origin: Origin::Installed(path),
+            };
+            match models
+                .iter_mut()
+                .find(|m: &&mut Listed| m.manifest.name == installed.manifest.name)
+            {
+                Some(present)
+                    if installed.manifest.version_numbers()
+                        > present.manifest.version_numbers() =>
+                {
+                    *present = installed;
+                }
                 Some(_) => {}
                 None => models.push(installed),
             }
@@ -99,7 +120,10 @@ impl ModelStore {
         let mut models = self.list()?;
         let Some(place) = models.iter().position(|m| m.manifest.name == name) else {
             let known: Vec<&str> = models.iter().map(|m| m.manifest.name.as_str()).collect();
-            return Err(ModelError::UnknownModel { name: name.to_owned(), known: known.join(", ") });
+            return Err(ModelError::UnknownModel {
+                name: name.to_owned(),
+                known: known.join(", "),
+            });
         };
         let Listed { manifest, origin } = models.swap_remove(place);
         match origin {
@@ -110,7 +134,8 @@ impl ModelStore {
             }
             Origin::Shipped => {
                 let shipped = SHIPPED.iter().find(|s| s.name == name);
-                let (network, weights) = shipped.map_or((&[][..], &[][..]), |s| (s.network, s.weights));
+                let (network, weights) =
+                    shipped.map_or((&[][..], &[][..]), |s| (s.network, s.weights));
                 load_verified(manifest, network, weights)
             }
         }
@@ -121,7 +146,10 @@ impl ModelStore {
         let Some(folder) = self.folder.as_ref().filter(|f| f.is_dir()) else {
             return Ok(Vec::new());
         };
-        let failed = |source| ModelError::Io { path: folder.clone(), source };
+        let failed = |source| ModelError::Io {
+            path: folder.clone(),
+            source,
+        };
         let mut found = Vec::new();
         for entry in fs::read_dir(folder).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
@@ -145,22 +173,39 @@ fn require_checksum(manifest: &Manifest, file: &FileRef, bytes: &[u8]) -> Result
     if found == file.sha256 {
         return Ok(());
     }
-    Err(ModelError::Checksum { model: manifest.name.clone(), file: file.name.clone(), expected: file.sha256.clone(), found })
+    Err(ModelError::Checksum {
+        model: manifest.name.clone(),
+        file: file.name.clone(),
+        expected: file.sha256.clone(),
+        found,
+    })
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
     let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('?');
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
 }
 
 /// Reads a file of at most `limit` bytes; memory grows with what is there, not with what is declared.
 fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, ModelError> {
-    let failed = |source| ModelError::Io { path: path.to_path_buf(), source };
+    let failed = |source| ModelError::Io {
+        path: path.to_path_buf(),
+        source,
+    };
     let file = fs::File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+    file.take(limit + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     if bytes.len() as u64 > limit {
-        return Err(ModelError::TooLarge { path: path.to_path_buf(), bytes: bytes.len() as u64, limit });
+        return Err(ModelError::TooLarge {
+            path: path.to_path_buf(),
+            bytes: bytes.len() as u64,
+            limit,
+        });
     }
     Ok(bytes)
 }

@@ -65,10 +65,20 @@ pub(crate) fn first_window(anatomy: &Anatomy, spacing_mm: f64, room: usize) -> W
 
 /// The slices for the second pass, around a liver that reaches over the slices `liver`; `None`
 /// when they are the same as before.
-pub(crate) fn second_window(first: [usize; 2], liver: [usize; 2], n_slices: usize, spacing_mm: f64, room: usize) -> Option<[usize; 2]> {
+pub(crate) fn second_window(
+    first: [usize; 2],
+    liver: [usize; 2],
+    n_slices: usize,
+    spacing_mm: f64,
+    room: usize,
+) -> Option<[usize; 2]> {
     let slices = |mm: f64| (mm / spacing_mm).round() as usize;
-    let high = (liver[1] + slices(ABOVE_DOME_MM)).min(n_slices).min(liver[0] + room);
-    let low = first[0].max(liver[0].saturating_sub(slices(BELOW_LIVER_MM))).max(high.saturating_sub(room));
+    let high = (liver[1] + slices(ABOVE_DOME_MM))
+        .min(n_slices)
+        .min(liver[0] + room);
+    let low = first[0]
+        .max(liver[0].saturating_sub(slices(BELOW_LIVER_MM)))
+        .max(high.saturating_sub(room));
     let same = first[0].abs_diff(low).max(first[1].abs_diff(high)) <= slices(SAME_WINDOW_MM);
     (!same).then_some([low, high])
 }
@@ -80,10 +90,21 @@ mod tests {
     use prosect_volume::{Grid, Point, Volume};
 
     /// A body over `slices` of `n` slices of 3 mm, lung areas from a function of the slice.
-    fn anatomy(n: usize, slices: [usize; 2], lung: impl Fn(usize) -> f64, hip_crest: Option<usize>) -> Anatomy {
+    fn anatomy(
+        n: usize,
+        slices: [usize; 2],
+        lung: impl Fn(usize) -> f64,
+        hip_crest: Option<usize>,
+    ) -> Anatomy {
         let grid = Grid::axis_aligned([3, 3, n], [3.0; 3], Point::new([0.0; 3])).unwrap();
         let body = Volume::from_fn(grid, |v| (slices[0]..slices[1]).contains(&v.k));
-        Anatomy { body, midline: vec![1.0; n], lung_cm2: (0..n).map(lung).collect(), bone_share: vec![0.04; n], hip_crest }
+        Anatomy {
+            body,
+            midline: vec![1.0; n],
+            lung_cm2: (0..n).map(lung).collect(),
+            bone_share: vec![0.04; n],
+            hip_crest,
+        }
     }
 
     #[track_caller]
@@ -115,9 +136,15 @@ mod tests {
 
     #[test]
     fn the_second_window_lies_around_the_liver() {
-        assert_eq!(second_window([52, 112], [69, 112], 112, 3.0, 163), Some([61, 112]));
+        assert_eq!(
+            second_window([52, 112], [69, 112], 112, 3.0, 163),
+            Some([61, 112])
+        );
         assert_eq!(second_window([0, 81], [3, 57], 148, 3.0, 163), None);
-        assert_eq!(second_window([0, 163], [80, 140], 400, 3.0, 163), Some([72, 163]));
+        assert_eq!(
+            second_window([0, 163], [80, 140], 400, 3.0, 163),
+            Some([72, 163])
+        );
         let [low, high] = second_window([0, 163], [0, 150], 400, 3.0, 163).unwrap_or([0, 163]);
         assert!(high - low <= 163);
     }

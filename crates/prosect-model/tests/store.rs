@@ -1,5 +1,10 @@
 //! The model store: shipped and installed models, checksums, and what is refused.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test stops at the first thing that is wrong"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -31,24 +36,40 @@ fn installed(folder_name: &str, change: impl Fn(String) -> String) -> tempfile::
 fn the_shipped_model_passes_its_self_test() {
     let store = ModelStore::open(None);
     let listed = store.list().unwrap();
-    assert_eq!(listed.iter().map(|m| m.manifest.name.as_str()).collect::<Vec<_>>(), ["liver-ct"]);
+    assert_eq!(
+        listed
+            .iter()
+            .map(|m| m.manifest.name.as_str())
+            .collect::<Vec<_>>(),
+        ["liver-ct"]
+    );
     let model = store.load("liver-ct").unwrap();
     for threads in [1, 3] {
         model.self_test(threads).unwrap();
     }
-    assert_eq!(model.manifest().structures[0].structure.property_type.value, "10200004");
+    assert_eq!(
+        model.manifest().structures[0].structure.property_type.value,
+        "10200004"
+    );
 }
 
 #[test]
 fn an_unknown_name_is_refused_with_the_known_ones() {
-    let error = ModelStore::open(Some(Path::new("/no/such/folder"))).load("spleen").unwrap_err();
-    assert_eq!(error.to_string(), "there is no model named spleen; known are liver-ct");
+    let error = ModelStore::open(Some(Path::new("/no/such/folder")))
+        .load("spleen")
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "there is no model named spleen; known are liver-ct"
+    );
     assert_eq!(error.fault(), Fault::Inconsistent);
 }
 
 #[test]
 fn a_changed_file_is_named_with_both_checksums() {
-    let models = installed("other", |text| text.replace("name = \"liver-ct\"", "name = \"other\""));
+    let models = installed("other", |text| {
+        text.replace("name = \"liver-ct\"", "name = \"other\"")
+    });
     let store = ModelStore::open(Some(models.path()));
     store.load("other").unwrap();
     let weights = models.path().join("other/weights.safetensors");
@@ -57,8 +78,16 @@ fn a_changed_file_is_named_with_both_checksums() {
     bytes[last] ^= 1;
     fs::write(&weights, bytes).unwrap();
     match store.load("other").unwrap_err() {
-        ModelError::Checksum { model, file, expected, found } => {
-            assert_eq!((model.as_str(), file.as_str()), ("other", "weights.safetensors"));
+        ModelError::Checksum {
+            model,
+            file,
+            expected,
+            found,
+        } => {
+            assert_eq!(
+                (model.as_str(), file.as_str()),
+                ("other", "weights.safetensors")
+            );
             assert_eq!((expected.len(), found.len()), (64, 64));
             assert_ne!(expected, found);
         }
@@ -68,20 +97,41 @@ fn a_changed_file_is_named_with_both_checksums() {
 
 #[test]
 fn an_installed_model_hides_a_shipped_one_only_by_a_higher_version() {
-    let shipped = Manifest::parse("liver-ct", &shipped_manifest()).unwrap().version;
-    for (version, is_taken) in [("0.0.1", false), (shipped.as_str(), false), ("99.0.0", true)] {
-        let models = installed("liver-ct", |text| text.replace(&format!("version = \"{shipped}\""), &format!("version = \"{version}\"")));
+    let shipped = Manifest::parse("liver-ct", &shipped_manifest())
+        .unwrap()
+        .version;
+    for (version, is_taken) in [
+        ("0.0.1", false),
+        (shipped.as_str(), false),
+        ("99.0.0", true),
+    ] {
+        let models = installed("liver-ct", |text| {
+            text.replace(
+                &format!("version = \"{shipped}\""),
+                &format!("version = \"{version}\""),
+            )
+        });
         let listed = ModelStore::open(Some(models.path())).list().unwrap();
         assert_eq!(listed.len(), 1);
-        assert_eq!(matches!(listed[0].origin, Origin::Installed(_)), is_taken, "version {version}");
+        assert_eq!(
+            matches!(listed[0].origin, Origin::Installed(_)),
+            is_taken,
+            "version {version}"
+        );
     }
 }
 
 #[test]
 fn a_wrong_recorded_answer_fails_the_self_test() {
-    let models = installed("other", |text| text.replace("name = \"liver-ct\"", "name = \"other\"").replace("0.906595", "0.907595"));
+    let models = installed("other", |text| {
+        text.replace("name = \"liver-ct\"", "name = \"other\"")
+            .replace("0.906595", "0.907595")
+    });
     let model = ModelStore::open(Some(models.path())).load("other").unwrap();
-    assert!(matches!(model.self_test(1), Err(ModelError::SelfTest { .. })));
+    assert!(matches!(
+        model.self_test(1),
+        Err(ModelError::SelfTest { .. })
+    ));
 }
 
 #[track_caller]
@@ -90,24 +140,55 @@ fn check_refused(from: &str, to: &str, expected: &str) {
     assert!(text.contains(from), "{from} does not stand in the manifest");
     let error = Manifest::parse("liver-ct", &text.replacen(from, to, 1)).unwrap_err();
     assert_eq!(error.fault(), Fault::Malformed);
-    assert!(error.to_string().contains(expected), "{error} does not say {expected}");
+    assert!(
+        error.to_string().contains(expected),
+        "{error} does not say {expected}"
+    );
 }
 
 #[test]
 fn a_manifest_is_read_strictly() {
     check_refused("title =", "titel =", "titel");
-    check_refused("format_version = 1", "format_version = 2", "this program reads 1");
-    check_refused("region_finder = \"liver\"", "region_finder = \"spleen\"", "spleen");
+    check_refused(
+        "format_version = 1",
+        "format_version = 2",
+        "this program reads 1",
+    );
+    check_refused(
+        "region_finder = \"liver\"",
+        "region_finder = \"spleen\"",
+        "spleen",
+    );
     check_refused("modality = \"MR\"", "modality = \"US\"", "US");
-    check_refused("name = \"liver\"", "name = \"lever\"", "no structure \"lever\"");
+    check_refused(
+        "name = \"liver\"",
+        "name = \"lever\"",
+        "no structure \"lever\"",
+    );
     check_refused("name = \"liver-ct\"", "name = \"../etc\"", "hyphens");
-    check_refused("name = \"liver-ct\"", "name = \"other\"", "lies in the folder liver-ct");
+    check_refused(
+        "name = \"liver-ct\"",
+        "name = \"other\"",
+        "lies in the folder liver-ct",
+    );
     check_refused("\"network.json\"", "\"../network.json\"", "plain file name");
     check_refused("version = \"0.3.0\"", "version = \"new\"", "three numbers");
-    check_refused("expected_dice = \"0.96\"", "expected_dice = \"good\"", "unknown");
+    check_refused(
+        "expected_dice = \"0.96\"",
+        "expected_dice = \"good\"",
+        "unknown",
+    );
     check_refused("label_value = 1", "label_value = 0", "background");
-    check_refused("license_weights = \"Apache-2.0\"", "license_weights = \"\"", "license_weights is empty");
-    check_refused("input_shape = [189, 162, 162]", "input_shape = [189, 162, 99999]", "1024");
+    check_refused(
+        "license_weights = \"Apache-2.0\"",
+        "license_weights = \"\"",
+        "license_weights is empty",
+    );
+    check_refused(
+        "input_shape = [189, 162, 162]",
+        "input_shape = [189, 162, 99999]",
+        "1024",
+    );
 }
 
 fn tiny_image() -> Volume<f32> {
@@ -118,16 +199,38 @@ fn tiny_image() -> Volume<f32> {
 #[test]
 fn another_modality_is_refused() {
     let model = ModelStore::open(None).load("liver-ct").unwrap();
-    let error = segment(&model, &tiny_image(), "PT", &SegmentOptions::default(), &Silent, &Cancel::new()).unwrap_err();
-    assert_eq!(error.to_string(), "the model liver-ct was made for CT and MR, not for PT");
+    let error = segment(
+        &model,
+        &tiny_image(),
+        "PT",
+        &SegmentOptions::default(),
+        &Silent,
+        &Cancel::new(),
+    )
+    .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the model liver-ct was made for CT and MR, not for PT"
+    );
 }
 
 #[test]
 fn an_image_of_air_has_no_liver() {
     let model = ModelStore::open(None).load("liver-ct").unwrap();
-    let output = segment(&model, &tiny_image(), "CT", &SegmentOptions::default(), &Silent, &Cancel::new()).unwrap();
+    let output = segment(
+        &model,
+        &tiny_image(),
+        "CT",
+        &SegmentOptions::default(),
+        &Silent,
+        &Cancel::new(),
+    )
+    .unwrap();
     assert!(output.structures.is_empty());
-    assert_eq!(output.findings.iter().map(|f| f.code).collect::<Vec<_>>(), ["not_found"]);
+    assert_eq!(
+        output.findings.iter().map(|f| f.code).collect::<Vec<_>>(),
+        ["not_found"]
+    );
     assert_eq!(output.confidence.grid(), tiny_image().grid());
 }
 
@@ -136,6 +239,14 @@ fn a_request_to_stop_ends_the_run() {
     let model = ModelStore::open(None).load("liver-ct").unwrap();
     let cancel = Cancel::new();
     cancel.request();
-    let error = segment(&model, &tiny_image(), "CT", &SegmentOptions::default(), &Silent, &cancel).unwrap_err();
+    let error = segment(
+        &model,
+        &tiny_image(),
+        "CT",
+        &SegmentOptions::default(),
+        &Silent,
+        &cancel,
+    )
+    .unwrap_err();
     assert_eq!(error.fault(), Fault::Canceled);
 }

@@ -1,6 +1,7 @@
 //! The CPU backend: memory layout, kernels, threads.
 
 pub(crate) mod layout;
+pub(crate) mod memory;
 pub(crate) mod direct;
 pub(crate) mod norm;
 pub(crate) mod pool;

@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use crate::cpu::arch::line::AlignedFloats;
 use crate::cpu::direct::DirectConv;
-use crate::cpu::layout::View;
+use crate::cpu::layout::{Layout, View};
+use crate::cpu::memory::AlignedFloats;
 use crate::cpu::team::Team;
 use crate::cpu::{linear, norm, pool, transfer};
 use crate::error::NetworkError;
-use crate::plan::{Plan, Step, StepKind};
+use crate::plan::{Across, Plan, Step, StepKind, Within};
 use crate::tensor::Tensor;
 
 /// Runs `plan` on `input`, whose shape the caller has checked.
@@ -53,83 +53,24 @@ fn run_step(
             (&mut arena[to.range()], &to.layout),
             cost,
         ),
-        StepKind::Conv { conv, from, to } => {
+        StepKind::Across { from, to, work } => {
             let (source, target) = borrow_two(arena, from, to);
-            convs[*conv].run(team, (source, &from.layout), (target, &to.layout), cost)
+            run_across(
+                work,
+                convs,
+                (source, &from.layout),
+                (target, &to.layout),
+                &Share { team, cost },
+            )
         }
-        StepKind::Norm {
-            at,
-            epsilon,
-            place,
-            activation,
-        } => norm::normalize(
-            team,
+        StepKind::Within { at, work } => run_within(
+            work,
             (&mut arena[at.range()], &at.layout),
-            (*epsilon, *place),
-            *activation,
-            cost,
+            &Share { team, cost },
         ),
-        StepKind::Activate { at, activation } => norm::activate(
-            team,
-            (&mut arena[at.range()], &at.layout),
-            *activation,
-            cost,
-        ),
-        StepKind::MaxPool {
-            from,
-            to,
-            window,
-            stride,
-        } => {
-            let (source, target) = borrow_two(arena, from, to);
-            pool::pool_max(
-                team,
-                (source, &from.layout),
-                (target, &to.layout),
-                (*window, *stride),
-                cost,
-            )
-        }
-        StepKind::Linear { from, to, chain } => {
-            let (source, target) = borrow_two(arena, from, to);
-            linear::resample(
-                team,
-                (source, &from.layout),
-                (target, &to.layout),
-                chain,
-                cost,
-            )
-        }
-        StepKind::Copy { from, to, margin } => {
-            let (source, target) = borrow_two(arena, from, to);
-            transfer::copy(
-                team,
-                (source, &from.layout),
-                (target, &to.layout),
-                *margin,
-                cost,
-            )
-        }
         StepKind::CopyForward { from, to, margin } => team.for_each(vec![arena], cost, |arena| {
             transfer::copy_forward(arena, from, to, *margin);
         }),
-        StepKind::Clear { at } => team.for_each(vec![&mut arena[at.range()]], cost, |memory| {
-            memory.fill(0.0);
-        }),
-        StepKind::CopyChannels {
-            from,
-            to,
-            first_channel,
-        } => {
-            let (source, target) = borrow_two(arena, from, to);
-            team.for_each(vec![target], cost, |target| {
-                transfer::copy_channels(
-                    (source, &from.layout),
-                    (target, &to.layout),
-                    *first_channel,
-                );
-            })
-        }
         StepKind::Store { from } => {
             let mut finite = true;
             team.for_each(vec![(output, &mut finite)], cost, |(output, finite)| {
@@ -141,6 +82,48 @@ fn run_step(
                 Err(NetworkError::NonFiniteOutput)
             }
         }
+    }
+}
+
+/// Who does a step, and what it counts.
+struct Share<'a> {
+    team: &'a Team<'a>,
+    cost: u64,
+}
+
+fn run_across(
+    work: &Across,
+    convs: &[DirectConv],
+    source: (&[f32], &Layout),
+    target: (&mut [f32], &Layout),
+    &Share { team, cost }: &Share<'_>,
+) -> Result<(), NetworkError> {
+    match work {
+        Across::Conv(conv) => convs[*conv].run(team, source, target, cost),
+        Across::MaxPool { window, stride } => {
+            pool::pool_max(team, source, target, (*window, *stride), cost)
+        }
+        Across::Linear(chain) => linear::resample(team, source, target, chain, cost),
+        Across::Copy { margin } => transfer::copy(team, source, target, *margin, cost),
+        Across::CopyChannels { first_channel } => team.for_each(vec![target], cost, |target| {
+            transfer::copy_channels(source, target, *first_channel);
+        }),
+    }
+}
+
+fn run_within(
+    work: &Within,
+    tensor: (&mut [f32], &Layout),
+    &Share { team, cost }: &Share<'_>,
+) -> Result<(), NetworkError> {
+    match *work {
+        Within::Norm {
+            epsilon,
+            place,
+            activation,
+        } => norm::normalize(team, tensor, (epsilon, place), activation, cost),
+        Within::Activate(activation) => norm::activate(team, tensor, activation, cost),
+        Within::Clear => team.for_each(vec![tensor.0], cost, |values| values.fill(0.0)),
     }
 }
 

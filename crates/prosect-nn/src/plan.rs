@@ -39,60 +39,55 @@ pub(crate) struct Step {
     pub(crate) cost: u64,
 }
 
+/// Steps by the memory that they touch.
 #[derive(Debug, Clone)]
 pub(crate) enum StepKind {
-    Load {
-        to: View,
-    },
-    Conv {
-        conv: usize,
-        from: View,
-        to: View,
-    },
-    Norm {
-        at: View,
-        epsilon: f64,
-        place: EpsilonPlace,
-        activation: Activation,
-    },
-    Activate {
-        at: View,
-        activation: Activation,
-    },
-    MaxPool {
-        from: View,
-        to: View,
-        window: [usize; 3],
-        stride: [usize; 3],
-    },
-    Linear {
-        from: View,
-        to: View,
-        chain: Vec<LinearStep>,
-    },
-    /// `margin` is zero for a plain copy.
-    Copy {
-        from: View,
-        to: View,
-        margin: [usize; 3],
-    },
-    /// As `Copy`, within the same memory.
+    /// From the caller's tensor.
+    Load { to: View },
+    /// From one place to another.
+    Across { from: View, to: View, work: Across },
+    /// In place.
+    Within { at: View, work: Within },
+    /// A crop that slides together within one place.
     CopyForward {
         from: View,
         to: View,
         margin: [usize; 3],
     },
-    Clear {
-        at: View,
+    /// To the caller's tensor.
+    Store { from: View },
+}
+
+/// What is computed from one place to another.
+#[derive(Debug, Clone)]
+pub(crate) enum Across {
+    /// By its index among the network's convolutions.
+    Conv(usize),
+    MaxPool {
+        window: [usize; 3],
+        stride: [usize; 3],
     },
+    Linear(Vec<LinearStep>),
+    /// `margin` is zero for a plain copy.
+    Copy {
+        margin: [usize; 3],
+    },
+    /// To these and the following channels, which do not begin at a block.
     CopyChannels {
-        from: View,
-        to: View,
         first_channel: usize,
     },
-    Store {
-        from: View,
+}
+
+/// What is computed in place.
+#[derive(Debug, Clone)]
+pub(crate) enum Within {
+    Norm {
+        epsilon: f64,
+        place: EpsilonPlace,
+        activation: Activation,
     },
+    Activate(Activation),
+    Clear,
 }
 
 impl Plan {
@@ -104,9 +99,15 @@ impl Plan {
     ) -> Result<Self, NetworkError> {
         let shapes = graph.tensor_shapes(input_shape)?;
         let (steps, arena_len) = build::build(graph, program, &shapes)?;
-        let convs = steps
-            .iter()
-            .filter(|step| matches!(step.kind, StepKind::Conv { .. }));
+        let convs = steps.iter().filter(|step| {
+            matches!(
+                step.kind,
+                StepKind::Across {
+                    work: Across::Conv(_),
+                    ..
+                }
+            )
+        });
         let flops = convs.fold(0u64, |sum, step| sum.saturating_add(step.cost));
         Ok(Self {
             program: Arc::clone(program),

@@ -2,13 +2,13 @@
 //! series on disk to a case.
 
 pub use prosect_base as base;
-pub use prosect_volume as volume;
-pub use prosect_segmentation as segmentation;
 pub use prosect_dicom as dicom;
-pub use prosect_model as model;
-pub use prosect_surface as surface;
 pub use prosect_formats as formats;
+pub use prosect_model as model;
 pub use prosect_phantom as phantom;
+pub use prosect_segmentation as segmentation;
+pub use prosect_surface as surface;
+pub use prosect_volume as volume;
 
 pub mod pipeline;
 mod threads;

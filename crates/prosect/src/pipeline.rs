@@ -57,47 +57,88 @@ pub struct Outcome {
 ///
 /// # Errors
 /// [`PipelineError`]; the stage then vanishes when it is dropped.
-pub fn segment(request: &Request, stage: &Stage, progress: &dyn Progress, cancel: &Cancel) -> Result<Outcome, PipelineError> {
+pub fn segment(
+    request: &Request,
+    stage: &Stage,
+    progress: &dyn Progress,
+    cancel: &Cancel,
+) -> Result<Outcome, PipelineError> {
     let clock = Clock::start(progress);
     let model = ModelStore::open(request.models_folder.as_deref()).load(&request.model)?;
     let modalities = model.manifest().modalities();
     let input = input::read(&request.input, &modalities, &clock, cancel)?;
     require_fit(request, &model, &input)?;
 
-    let options = SegmentOptions { threads: request.threads };
-    let output = prosect_model::segment(&model, input.image(), &input.record.modality, &options, &clock, cancel)?;
+    let options = SegmentOptions {
+        threads: request.threads,
+    };
+    let output = prosect_model::segment(
+        &model,
+        input.image(),
+        &input.record.modality,
+        &options,
+        &clock,
+        cancel,
+    )?;
     let segmentation = labels::segmentation(&model, &output, input.image().grid())?;
-    let made = surfaces::extract_all(&output, &segmentation, request.formats.wants_surfaces(), &clock, cancel)?;
+    let made = surfaces::extract_all(
+        &output,
+        &segmentation,
+        request.formats.wants_surfaces(),
+        &clock,
+        cancel,
+    )?;
 
     let mut case = record::case(&model, &input, &output, &segmentation, &made);
     bundle::announce(&clock, &request.formats);
     let is_ct = input.record.modality == "CT";
-    let pictures = pictures::draw(input.image(), &segmentation, &made.surfaces, is_ct, &case.case_code).map_err(|source| in_stage("preview.png", source))?;
+    let pictures = pictures::draw(
+        input.image(),
+        &segmentation,
+        &made.surfaces,
+        is_ct,
+        &case.case_code,
+    )
+    .map_err(|source| in_stage("preview.png", source))?;
     let mut bundle = Bundle::new(stage.folder(), cancel);
     if let (Loaded::Dicom(series), true) = (&input.loaded, request.formats.wants(Format::Seg)) {
         bundle.add_seg(&segmentation, series)?;
     }
     if request.formats.wants(Format::Nifti) {
-        bundle.add_nifti(request.with_image.then(|| input.image()), &segmentation, &output.confidence)?;
+        bundle.add_nifti(
+            request.with_image.then(|| input.image()),
+            &segmentation,
+            &output.confidence,
+        )?;
     }
     bundle.add_surfaces(&segmentation, &made.surfaces, &request.formats)?;
     bundle.add_preview(&pictures)?;
     bundle.finish(&mut case, &pictures)?;
     let run = clock.record(request.threads, model.isa_name());
-    write_json(&run, &stage.folder().join("run.json")).map_err(|source| in_stage("run.json", source))?;
+    write_json(&run, &stage.folder().join("run.json"))
+        .map_err(|source| in_stage("run.json", source))?;
     cancel.check()?;
     Ok(Outcome { case, segmentation })
 }
 
 /// Refuses what cannot be, before the long work.
-fn require_fit(request: &Request, model: &Model, input: &input::Input) -> Result<(), PipelineError> {
+fn require_fit(
+    request: &Request,
+    model: &Model,
+    input: &input::Input,
+) -> Result<(), PipelineError> {
     let modality = &input.record.modality;
     let manifest = model.manifest();
     if !manifest.modalities().contains(&modality.as_str()) {
         let made_for = manifest.modalities().join(" and ");
-        return Err(PipelineError::WrongModality { model: manifest.name.clone(), made_for, modality: modality.clone() });
+        return Err(PipelineError::WrongModality {
+            model: manifest.name.clone(),
+            made_for,
+            modality: modality.clone(),
+        });
     }
-    let only_seg = matches!(&request.formats, Formats::Only(formats) if formats.contains(&Format::Seg));
+    let only_seg =
+        matches!(&request.formats, Formats::Only(formats) if formats.contains(&Format::Seg));
     if only_seg && matches!(input.loaded, Loaded::Nifti(_)) {
         return Err(PipelineError::SegWithoutDicom);
     }
@@ -105,5 +146,8 @@ fn require_fit(request: &Request, model: &Model, input: &input::Input) -> Result
 }
 
 fn in_stage(path: impl AsRef<Path>, source: std::io::Error) -> PipelineError {
-    PipelineError::Output { path: path.as_ref().into(), source }
+    PipelineError::Output {
+        path: path.as_ref().into(),
+        source,
+    }
 }

@@ -15,5 +15,8 @@ pub struct ThreadsError {
 /// [`ThreadsError`] when threads cannot be started, or were started before.
 pub fn set_threads(n: usize) -> Result<(), ThreadsError> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(n);
-    pool.build_global().map_err(|error| ThreadsError { n, reason: error.to_string() })
+    pool.build_global().map_err(|error| ThreadsError {
+        n,
+        reason: error.to_string(),
+    })
 }

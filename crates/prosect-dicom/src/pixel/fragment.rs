@@ -21,10 +21,20 @@ pub(super) fn join(body: &[u8], offset: usize) -> Result<Vec<u8>, PixelFailure> 
                 is_table = false;
                 rest = after;
             }
-            _ => return Err(PixelFailure::malformed("its compressed pixel data hold something that is no fragment")),
+            _ => {
+                return Err(PixelFailure::malformed(
+                    "its compressed pixel data hold something that is no fragment",
+                ));
+            }
         }
     }
-    if image.is_empty() { Err(PixelFailure::malformed("its compressed pixel data are empty")) } else { Ok(image) }
+    if image.is_empty() {
+        Err(PixelFailure::malformed(
+            "its compressed pixel data are empty",
+        ))
+    } else {
+        Ok(image)
+    }
 }
 
 #[cfg(test)]
@@ -32,16 +42,26 @@ mod tests {
     use super::join;
 
     fn item(bytes: &[u8]) -> Vec<u8> {
-        [b"\xfe\xff\x00\xe0", (bytes.len() as u32).to_le_bytes().as_slice(), bytes].concat()
+        [
+            b"\xfe\xff\x00\xe0",
+            (bytes.len() as u32).to_le_bytes().as_slice(),
+            bytes,
+        ]
+        .concat()
     }
 
     const END: &[u8] = b"\xfe\xff\xdd\xe0\0\0\0\0";
 
     #[track_caller]
     fn check(parts: &[&[u8]], expected: Result<&[u8], &str>) {
-        match (join(&[b"xx", parts.concat().as_slice()].concat(), 2), expected) {
+        match (
+            join(&[b"xx", parts.concat().as_slice()].concat(), 2),
+            expected,
+        ) {
             (Ok(image), Ok(expected)) => assert_eq!(image, expected),
-            (Err(failure), Err(expected)) => assert!(failure.reason.contains(expected), "{failure:?}"),
+            (Err(failure), Err(expected)) => {
+                assert!(failure.reason.contains(expected), "{failure:?}");
+            }
             (got, expected) => panic!("{got:?} instead of {expected:?}"),
         }
     }
@@ -51,8 +71,14 @@ mod tests {
         check(&[&item(b""), &item(b"ab"), &item(b"cd"), END], Ok(b"abcd"));
         check(&[&item(b"\0\0\0\0"), &item(b"ab"), END], Ok(b"ab"));
         check(&[&item(b""), &item(b"ab")], Err("truncated"));
-        check(&[&item(b""), b"\xfe\xff\x00\xe0\xff\xff\xff\x0fab"], Err("truncated"));
-        check(&[&item(b""), b"\xfe\xff\x01\xe0\x02\0\0\0ab", END], Err("no fragment"));
+        check(
+            &[&item(b""), b"\xfe\xff\x00\xe0\xff\xff\xff\x0fab"],
+            Err("truncated"),
+        );
+        check(
+            &[&item(b""), b"\xfe\xff\x01\xe0\x02\0\0\0ab", END],
+            Err("no fragment"),
+        );
         check(&[&item(b""), END], Err("empty"));
     }
 }

@@ -6,10 +6,14 @@ use super::{PixelFailure, PixelForm};
 /// Decodes one image into samples.
 pub(super) fn decode(image: &[u8], form: PixelForm) -> Result<Vec<u32>, PixelFailure> {
     let frame = FrameHeader::find(image).filter(|frame| frame.process == 0xF7);
-    let frame = frame.ok_or_else(|| PixelFailure::malformed("its JPEG-LS image has no frame header"))?;
+    let frame =
+        frame.ok_or_else(|| PixelFailure::malformed("its JPEG-LS image has no frame header"))?;
     frame.require(form)?;
     if !(2..=16).contains(&frame.precision) {
-        return Err(PixelFailure::malformed(format!("its JPEG-LS image has {} bits", frame.precision)));
+        return Err(PixelFailure::malformed(format!(
+            "its JPEG-LS image has {} bits",
+            frame.precision
+        )));
     }
     let (coding, scan) = Coding::read(image, frame.precision)?;
     let mut decoder = Decoder::new(coding, scan);
@@ -33,31 +37,53 @@ impl Coding {
         let mut preset: Option<[i32; 4]> = None;
         let mut rest = image.get(2..).ok_or_else(damaged)?;
         loop {
-            let (&[0xFF, marker], after) = rest.split_first_chunk::<2>().ok_or_else(damaged)? else { return Err(damaged()) };
+            let (&[0xFF, marker], after) = rest.split_first_chunk::<2>().ok_or_else(damaged)?
+            else {
+                return Err(damaged());
+            };
             if marker == 0xFF {
                 rest = &rest[1..];
                 continue;
             }
-            let length = usize::from(u16::from_be_bytes(*after.first_chunk::<2>().ok_or_else(damaged)?));
+            let length = usize::from(u16::from_be_bytes(
+                *after.first_chunk::<2>().ok_or_else(damaged)?,
+            ));
             let segment = after.get(2..length).ok_or_else(damaged)?;
             rest = &after[length..];
             match (marker, segment) {
                 (0xF8, [1, parameters @ ..]) if parameters.len() >= 10 => {
-                    let word = |i: usize| i32::from(u16::from_be_bytes([parameters[2 * i], parameters[2 * i + 1]]));
+                    let word = |i: usize| {
+                        i32::from(u16::from_be_bytes([
+                            parameters[2 * i],
+                            parameters[2 * i + 1],
+                        ]))
+                    };
                     if word(0) > 0 {
                         maxval = word(0).min(maxval);
                     }
                     // Larger values are legal for deep images, but nobody writes them.
                     if word(4) > 255 {
-                        return Err(PixelFailure::unsupported("a JPEG-LS image with an unusual reset value is not supported"));
+                        return Err(PixelFailure::unsupported(
+                            "a JPEG-LS image with an unusual reset value is not supported",
+                        ));
                     }
                     preset = Some([word(1), word(2), word(3), word(4)]);
                 }
-                (0xF8, _) => return Err(PixelFailure::unsupported("a JPEG-LS image with mapping tables is not supported")),
-                (0xDD, segment) if segment.iter().any(|b| *b != 0) => return Err(PixelFailure::unsupported("a JPEG-LS image with restart intervals is not supported")),
+                (0xF8, _) => {
+                    return Err(PixelFailure::unsupported(
+                        "a JPEG-LS image with mapping tables is not supported",
+                    ));
+                }
+                (0xDD, segment) if segment.iter().any(|b| *b != 0) => {
+                    return Err(PixelFailure::unsupported(
+                        "a JPEG-LS image with restart intervals is not supported",
+                    ));
+                }
                 (0xDA, [1, _, table, near, _, point]) => {
                     if *table != 0 || *point & 0x0F != 0 {
-                        return Err(PixelFailure::unsupported("a JPEG-LS image with tables or a point transform is not supported"));
+                        return Err(PixelFailure::unsupported(
+                            "a JPEG-LS image with tables or a point transform is not supported",
+                        ));
                     }
                     let near = i32::from(*near);
                     if near > maxval / 2 {
@@ -73,24 +99,50 @@ impl Coding {
 
     /// T.87 C.2.4.1.1: thresholds and reset value where the image gives none.
     fn with_defaults(maxval: i32, near: i32, preset: Option<[i32; 4]>) -> Self {
-        let clamp = |value: i32, low: i32| if value > maxval || value < low { low } else { value };
+        let clamp = |value: i32, low: i32| {
+            if value > maxval || value < low {
+                low
+            } else {
+                value
+            }
+        };
         let [t1, t2, t3, reset] = preset.unwrap_or_default();
         let default = if maxval >= 128 {
             let factor = (maxval.min(4095) + 128) / 256;
-            [factor + 2 + 3 * near, factor * 4 + 3 + 5 * near, factor * 17 + 4 + 7 * near]
+            [
+                factor + 2 + 3 * near,
+                factor * 4 + 3 + 5 * near,
+                factor * 17 + 4 + 7 * near,
+            ]
         } else {
             let factor = 256 / (maxval + 1);
-            [(3 / factor + 3 * near).max(2), (7 / factor + 5 * near).max(3), (21 / factor + 7 * near).max(4)]
+            [
+                (3 / factor + 3 * near).max(2),
+                (7 / factor + 5 * near).max(3),
+                (21 / factor + 7 * near).max(4),
+            ]
         };
-        let t1 = if t1 > 0 { t1 } else { clamp(default[0], near + 1) };
+        let t1 = if t1 > 0 {
+            t1
+        } else {
+            clamp(default[0], near + 1)
+        };
         let t2 = if t2 > 0 { t2 } else { clamp(default[1], t1) };
         let t3 = if t3 > 0 { t3 } else { clamp(default[2], t2) };
-        Self { maxval, thresholds: [t1, t2, t3], reset: if reset > 0 { reset } else { 64 }, near }
+        Self {
+            maxval,
+            thresholds: [t1, t2, t3],
+            reset: if reset > 0 { reset } else { 64 },
+            near,
+        }
     }
 }
 
 /// T.87 A.2.1, table A.5: the order of run lengths.
-const RUN_ORDER: [u32; 32] = [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+const RUN_ORDER: [u32; 32] = [
+    0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 9, 10, 11, 12, 13,
+    14, 15,
+];
 /// Contexts of regular mode; two more follow for interrupted runs.
 const REGULAR: usize = 365;
 
@@ -118,9 +170,22 @@ impl<'a> Decoder<'a> {
         let range = (coding.maxval + 2 * coding.near) / (2 * coding.near + 1) + 1;
         let bits_for = |values: i32| (values - 1).max(0).checked_ilog2().map_or(0, |n| n + 1);
         let bpp = bits_for(coding.maxval + 1).max(2);
-        let first = Context { a: ((range + 32) / 64).max(2), b: 0, c: 0, n: 1 };
+        let first = Context {
+            a: ((range + 32) / 64).max(2),
+            b: 0,
+            c: 0,
+            n: 1,
+        };
         let limit = 2 * (bpp + bpp.max(8));
-        Self { coding, range, qbpp: bits_for(range), limit, contexts: vec![first; REGULAR + 2], run_index: 0, bits: Bits::new(scan) }
+        Self {
+            coding,
+            range,
+            qbpp: bits_for(range),
+            limit,
+            contexts: vec![first; REGULAR + 2],
+            run_index: 0,
+            bits: Bits::new(scan),
+        }
     }
 
     fn image(&mut self, columns: usize, rows: usize) -> Result<Vec<u32>, PixelFailure> {
@@ -211,7 +276,12 @@ impl<'a> Decoder<'a> {
     }
 
     /// T.87 A.7: a run of the left sample, and the sample that interrupts it. Returns where to go on.
-    fn run(&mut self, above: &[i32], line: &mut [i32], start: usize) -> Result<usize, PixelFailure> {
+    fn run(
+        &mut self,
+        above: &[i32],
+        line: &mut [i32],
+        start: usize,
+    ) -> Result<usize, PixelFailure> {
         let end = line.len() - 1;
         let left = line[start - 1];
         let mut at = start;
@@ -229,7 +299,9 @@ impl<'a> Decoder<'a> {
         }
         let n = self.bits.take(RUN_ORDER[self.run_index])? as usize;
         if n >= end - at {
-            return Err(PixelFailure::malformed("its JPEG-LS image is damaged: a run leaves its line"));
+            return Err(PixelFailure::malformed(
+                "its JPEG-LS image is damaged: a run leaves its line",
+            ));
         }
         line[at..at + n].fill(left);
         at += n;
@@ -271,9 +343,19 @@ impl<'a> Decoder<'a> {
     fn golomb(&mut self, k: u32, limit: u32) -> Result<i32, PixelFailure> {
         let longest = limit - self.qbpp - 1;
         let high = self.bits.zeros(longest)?;
-        let mapped = if high < longest { high << k | self.bits.take(k)? } else { self.bits.take(self.qbpp)? + 1 };
+        let mapped = if high < longest {
+            high << k | self.bits.take(k)?
+        } else {
+            self.bits.take(self.qbpp)? + 1
+        };
         // 2^17 is beyond any error of 16-bit samples, and keeps all sums within 32 bits.
-        if mapped < 1 << 17 { Ok(mapped as i32) } else { Err(PixelFailure::malformed("its JPEG-LS image is damaged: an error is too large")) }
+        if mapped < 1 << 17 {
+            Ok(mapped as i32)
+        } else {
+            Err(PixelFailure::malformed(
+                "its JPEG-LS image is damaged: an error is too large",
+            ))
+        }
     }
 }
 
@@ -320,13 +402,21 @@ struct Bits<'a> {
 
 impl<'a> Bits<'a> {
     fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, stuffed: false, held: 0, n_held: 0 }
+        Self {
+            bytes,
+            at: 0,
+            stuffed: false,
+            held: 0,
+            n_held: 0,
+        }
     }
 
     /// Holds at least 48 bits, or all that are left.
     fn fill(&mut self) {
         while self.n_held < 48 {
-            let Some(&byte) = self.bytes.get(self.at) else { return };
+            let Some(&byte) = self.bytes.get(self.at) else {
+                return;
+            };
             if self.stuffed && byte >= 0x80 {
                 // A marker: the scan is over.
                 return;
@@ -343,7 +433,11 @@ impl<'a> Bits<'a> {
         if self.n_held < n {
             self.fill();
         }
-        if self.n_held < n { Err(PixelFailure::malformed("its JPEG-LS image ends too early")) } else { Ok(()) }
+        if self.n_held < n {
+            Err(PixelFailure::malformed("its JPEG-LS image ends too early"))
+        } else {
+            Ok(())
+        }
     }
 
     /// The next `n` bits, at most 48; the lower 32 of them are returned.
@@ -367,13 +461,118 @@ impl<'a> Bits<'a> {
             let zeros = self.held.leading_zeros().min(self.n_held);
             n += zeros;
             if n > most {
-                return Err(PixelFailure::malformed("its JPEG-LS image is damaged: a code is too long"));
+                return Err(PixelFailure::malformed(
+                    "its JPEG-LS image is damaged: a code is too long",
+                ));
             }
             let found = zeros < self.n_held;
             self.take(zeros)?;
             if found {
                 self.take(1)?;
                 return Ok(n);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::PixelForm;
+    use super::decode;
+
+    // Synthetic images of 11 x 6 pixels, written by CharLS 2 (DCMTK 3.6.7, dcmcjpls).
+    const NOISE_16: &[u8] =
+        b"\xff\xd8\xff\xf7\x00\x0b\x10\x00\x06\x00\x0b\x01\x01\x11\x00\xff\xf8\x00\x0d\x01\
+        \xff\xff\x00\x12\x00\x43\x01\x14\x00\x40\xff\xda\x00\x08\x01\x01\x00\x00\x00\x00\
+        \xb7\x89\x35\x5d\x6e\x64\xc8\xa7\xb0\x85\xd2\xc7\xe7\x08\x44\x80\xc5\xf9\x40\x00\
+        \x05\xea\x00\xdf\x06\x36\x8f\x5e\x34\x9e\x75\x00\x40\xc4\x4c\x88\x58\x4c\x01\x01\
+        \x80\x20\x31\x6e\xd1\x17\x61\x46\x71\x75\x81\xa4\x91\xd3\xa1\x00\x40\x08\x0a\x00\
+        \x00\x00\x00\x00\x17\x94\x64\x04\x00\x00\x00\x04\x02\x4d\xcc\x62\xe4\x68\xc6\x6e\
+        \xa8\x20\x06\x37\x05\x10\x14\x88\xc6\x84\x00\x88\x00\xb8\xec\x26\xe0\x36\xe2\x22\
+        \x3b\x55\xbf\xc5\x48\x82\xd3\x53\xff\x76\x8f\x59\xb0\x50\xe3\xec\x40\x11\x36\xd3\
+        \xb7\xb5\x51\xf0\x6d\xc4\x5a\x5c\xbb\x83\x04\x04\xa1\x18\xb1\xff\x6a\x47\x74\x80\
+        \x10\xff\xff\xd9";
+    const NEAR_12: &[u8] =
+        b"\xff\xd8\xff\xf7\x00\x0b\x0c\x00\x06\x00\x0b\x01\x01\x11\x00\xff\xda\x00\x08\x01\
+        \x01\x00\x03\x00\x00\xb2\xf8\xa8\x64\xf4\x66\x47\x2e\x9c\x44\x77\x16\x38\x3c\x1a\
+        \x05\x80\x90\xb9\xe0\x88\x00\x93\x84\x99\x3e\x2a\x36\x60\x6c\x78\x00\xae\x7a\x4c\
+        \xc9\xf2\x52\xb3\x03\x63\xc1\x14\x6b\xe9\x23\x2f\xc9\x0a\x8c\x0d\x4e\xfc\x49\x74\
+        \x99\x97\xc4\x85\x25\xe6\xa7\x91\xc1\x20\xff\xd9";
+    const RUNS_8: &[u8] =
+        b"\xff\xd8\xff\xf7\x00\x0b\x08\x00\x06\x00\x0b\x01\x01\x11\x00\xff\xda\x00\x08\x01\
+        \x01\x00\x00\x00\x00\x00\x59\x5f\xe7\xfa\x00\x42\x54\x00\x00\x06\x43\x52\xa2\x9c\
+        \x55\x2d\x6b\xff\xff\xd9";
+
+    fn form(bits: usize) -> PixelForm {
+        let bits_allocated = if bits > 8 { 16 } else { 8 };
+        PixelForm {
+            columns: 11,
+            rows: 6,
+            bits_allocated,
+            bits_stored: bits,
+            high_bit: bits - 1,
+            signed: false,
+        }
+    }
+
+    #[track_caller]
+    fn check(stream: &[u8], bits: usize, near: u32, pixel: impl Fn(u32, u32) -> u32) {
+        let samples = decode(stream, form(bits)).unwrap();
+        let expected: Vec<u32> = (0..6)
+            .flat_map(|y| (0..11).map(move |x| (x, y)))
+            .map(|(x, y)| pixel(x, y))
+            .collect();
+        let worst = samples
+            .iter()
+            .zip(&expected)
+            .map(|(a, b)| a.abs_diff(*b))
+            .max();
+        assert_eq!(samples.len(), expected.len());
+        assert_eq!(worst, Some(near), "{samples:?}");
+    }
+
+    #[test]
+    fn foreign_streams_give_their_pixels() {
+        check(NOISE_16, 16, 0, |x, y| {
+            (x * x * 377 + y * 9973 + x * y * 4099) % 65536
+        });
+        // Near-lossless with an allowed error of 3, which this image uses.
+        check(NEAR_12, 12, 3, |x, y| {
+            (x * x * 37 + y * 97 + x * y * 41) % 4096
+        });
+        check(RUNS_8, 8, 0, |x, y| if (4..9).contains(&x) && y > 1 { 200 } else { 17 } + if (x, y) == (10, 3) { 5 } else { 0 });
+    }
+
+    #[test]
+    fn truncated_streams_are_refused() {
+        for end in 0..RUNS_8.len() - 4 {
+            assert!(decode(&RUNS_8[..end], form(8)).is_err(), "{end}");
+        }
+        assert!(
+            decode(
+                RUNS_8,
+                PixelForm {
+                    columns: 12,
+                    ..form(8)
+                }
+            )
+            .is_err()
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_damage_makes_it_panic(which in 0..3_usize, damage in prop::collection::vec((0..200_usize, any::<u8>()), 1..6)) {
+            let (stream, bits) = [(NOISE_16, 16), (NEAR_12, 12), (RUNS_8, 8)][which];
+            let mut stream = stream.to_vec();
+            for (at, byte) in damage {
+                let n = stream.len();
+                stream[at % n] = byte;
+            }
+            if let Ok(samples) = decode(&stream, form(bits)) {
+                prop_assert_eq!(samples.len(), 66);
             }
         }
     }

@@ -4,17 +4,31 @@ use super::{PixelFailure, PixelForm};
 
 /// Decodes one image into samples.
 pub(super) fn decode(image: &[u8], form: PixelForm) -> Result<Vec<u32>, PixelFailure> {
-    let word = |index: usize| image.get(4 * index..4 * index + 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize);
+    let word = |index: usize| {
+        image
+            .get(4 * index..4 * index + 4)
+            .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize)
+    };
     let n_segments = form.bits_allocated / 8;
     if word(0) != Some(n_segments) {
-        return Err(PixelFailure::malformed(format!("its RLE image does not have {n_segments} segments")));
+        return Err(PixelFailure::malformed(format!(
+            "its RLE image does not have {n_segments} segments"
+        )));
     }
     let mut samples = vec![0_u32; form.n_pixels()];
     for segment in 0..n_segments {
         let begin = word(1 + segment).filter(|&begin| begin >= 64);
-        let end = if segment + 1 < n_segments { word(2 + segment) } else { Some(image.len()) };
-        let bytes = begin.zip(end).and_then(|(begin, end)| image.get(begin..end));
-        let bytes = bytes.ok_or_else(|| PixelFailure::malformed("the segments of its RLE image lie outside of it"))?;
+        let end = if segment + 1 < n_segments {
+            word(2 + segment)
+        } else {
+            Some(image.len())
+        };
+        let bytes = begin
+            .zip(end)
+            .and_then(|(begin, end)| image.get(begin..end));
+        let bytes = bytes.ok_or_else(|| {
+            PixelFailure::malformed("the segments of its RLE image lie outside of it")
+        })?;
         unpack(bytes, &mut samples)?;
     }
     Ok(samples)
@@ -64,7 +78,14 @@ mod tests {
     use super::decode;
 
     fn form(n: usize, bits: usize) -> PixelForm {
-        PixelForm { columns: n, rows: 1, bits_allocated: bits, bits_stored: bits, high_bit: bits - 1, signed: false }
+        PixelForm {
+            columns: n,
+            rows: 1,
+            bits_allocated: bits,
+            bits_stored: bits,
+            high_bit: bits - 1,
+            signed: false,
+        }
     }
 
     /// A plain encoder: runs of three and more are replicated.
@@ -89,7 +110,10 @@ mod tests {
             body.push(128);
         }
         head.resize(16, 0);
-        head.into_iter().flat_map(u32::to_le_bytes).chain(body).collect()
+        head.into_iter()
+            .flat_map(u32::to_le_bytes)
+            .chain(body)
+            .collect()
     }
 
     proptest! {

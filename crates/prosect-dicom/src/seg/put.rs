@@ -10,7 +10,11 @@ use crate::reader::DataSet;
 
 /// Puts a text; a backslash separates values, an empty text is an empty element.
 pub(super) fn put(data: &mut DataSet, tag: Tag, vr: VR, text: &str) {
-    let value = if text.is_empty() { PrimitiveValue::Empty } else { PrimitiveValue::Strs(text.split('\\').map(str::to_owned).collect()) };
+    let value = if text.is_empty() {
+        PrimitiveValue::Empty
+    } else {
+        PrimitiveValue::Strs(text.split('\\').map(str::to_owned).collect())
+    };
     data.put(DataElement::new(tag, vr, value));
 }
 
@@ -22,7 +26,11 @@ pub(super) fn put_decimals(data: &mut DataSet, tag: Tag, numbers: &[f64]) {
 
 /// Puts a sequence.
 pub(super) fn put_items(data: &mut DataSet, tag: Tag, items: Vec<DataSet>) {
-    data.put(DataElement::new(tag, VR::SQ, DataSetSequence::new(items, Length::UNDEFINED)));
+    data.put(DataElement::new(
+        tag,
+        VR::SQ,
+        DataSetSequence::new(items, Length::UNDEFINED),
+    ));
 }
 
 /// Puts a sequence of one code.
@@ -34,16 +42,34 @@ pub(super) fn put_code(data: &mut DataSet, tag: Tag, code: &Code) {
 pub(super) fn code_item(code: &Code) -> DataSet {
     let mut item = DataSet::new_empty();
     // A value of more than 16 characters has its own attribute.
-    let (tag, vr) = if code.value.len() > 16 { (tags::LONG_CODE_VALUE, VR::UC) } else { (tags::CODE_VALUE, VR::SH) };
+    let (tag, vr) = if code.value.len() > 16 {
+        (tags::LONG_CODE_VALUE, VR::UC)
+    } else {
+        (tags::CODE_VALUE, VR::SH)
+    };
     put(&mut item, tag, vr, &code.value);
-    put(&mut item, tags::CODING_SCHEME_DESIGNATOR, VR::SH, &code.scheme);
-    put(&mut item, tags::CODE_MEANING, VR::LO, &code.meaning.chars().take(64).collect::<String>());
+    put(
+        &mut item,
+        tags::CODING_SCHEME_DESIGNATOR,
+        VR::SH,
+        &code.scheme,
+    );
+    put(
+        &mut item,
+        tags::CODE_MEANING,
+        VR::LO,
+        &code.meaning.chars().take(64).collect::<String>(),
+    );
     item
 }
 
 /// A code of the DICOM standard itself (PS3.16 annex D).
 pub(super) fn dicom_code(value: &str, meaning: &str) -> Code {
-    Code { scheme: "DCM".to_owned(), value: value.to_owned(), meaning: meaning.to_owned() }
+    Code {
+        scheme: "DCM".to_owned(),
+        value: value.to_owned(),
+        meaning: meaning.to_owned(),
+    }
 }
 
 /// A number in at most 16 characters (PS3.5 6.2, DS), as exact as they allow.
@@ -57,16 +83,35 @@ pub(super) fn decimal(number: f64) -> String {
         return scientific;
     }
     // Digits after the point give way until it fits; beyond 1e15 and below 1e-5 the exponent form is shorter.
-    let fixed = (0..=15).rev().map(|digits| format!("{number:.digits$}")).find(|text| text.len() <= 16);
-    let exponent = (0..=15).rev().map(|digits| format!("{number:.digits$e}")).find(|text| text.len() <= 16);
-    let error = |text: &Option<String>| text.as_ref().and_then(|t| t.parse::<f64>().ok()).map_or(f64::INFINITY, |read| (read - number).abs());
-    let best = if error(&exponent) < error(&fixed) { exponent } else { fixed };
+    let fixed = (0..=15)
+        .rev()
+        .map(|digits| format!("{number:.digits$}"))
+        .find(|text| text.len() <= 16);
+    let exponent = (0..=15)
+        .rev()
+        .map(|digits| format!("{number:.digits$e}"))
+        .find(|text| text.len() <= 16);
+    let error = |text: &Option<String>| {
+        text.as_ref()
+            .and_then(|t| t.parse::<f64>().ok())
+            .map_or(f64::INFINITY, |read| (read - number).abs())
+    };
+    let best = if error(&exponent) < error(&fixed) {
+        exponent
+    } else {
+        fixed
+    };
     best.unwrap_or(plain)
 }
 
 /// A text for an attribute of at most 64 characters without backslash or control characters.
 pub(super) fn short_text(what: &str, text: &str) -> Result<String, DicomError> {
-    let refuse = |reason: &str| Err(DicomError::Value { what: what.to_owned(), reason: reason.to_owned() });
+    let refuse = |reason: &str| {
+        Err(DicomError::Value {
+            what: what.to_owned(),
+            reason: reason.to_owned(),
+        })
+    };
     if text.chars().count() > 64 {
         return refuse("it is longer than 64 characters");
     }
@@ -88,7 +133,9 @@ fn has_wide_text(data: &DataSet) -> bool {
     data.iter().any(|element| match element.value() {
         Value::Primitive(PrimitiveValue::Strs(texts)) => texts.iter().any(|t| !t.is_ascii()),
         Value::Primitive(PrimitiveValue::Str(text)) => !text.is_ascii(),
-        Value::Sequence(sequence) => element.vr() == VR::SQ && sequence.items().iter().any(has_wide_text),
+        Value::Sequence(sequence) => {
+            element.vr() == VR::SQ && sequence.items().iter().any(has_wide_text)
+        }
         _ => false,
     })
 }
@@ -101,7 +148,14 @@ mod tests {
 
     #[test]
     fn decimals_are_as_the_scanner_wrote_them() {
-        for (number, expected) in [(-250.0, "-250"), (0.976_562, "0.976562"), (-1.5e-7, "-0.00000015"), (0.1 + 0.2, "0.30000000000000"), (1e-30, "1e-30"), (0.0, "0")] {
+        for (number, expected) in [
+            (-250.0, "-250"),
+            (0.976_562, "0.976562"),
+            (-1.5e-7, "-0.00000015"),
+            (0.1 + 0.2, "0.30000000000000"),
+            (1e-30, "1e-30"),
+            (0.0, "0"),
+        ] {
             assert_eq!(decimal(number), expected);
         }
     }

@@ -60,7 +60,10 @@ pub(super) fn put_patient_and_study(data: &mut DataSet, source: &ImageSeries) {
     for element in OPTIONAL.into_iter().filter_map(|tag| header.get(tag)) {
         data.put(element.clone());
     }
-    if TRIAL[..3].iter().all(|(tag, _)| text(header, *tag).is_some()) {
+    if TRIAL[..3]
+        .iter()
+        .all(|(tag, _)| text(header, *tag).is_some())
+    {
         for field in TRIAL {
             copy_or_empty(data, header, field);
         }
@@ -81,9 +84,20 @@ fn copy_or_empty(data: &mut DataSet, header: &DataSet, (tag, vr): (Tag, VR)) {
 pub(super) fn put_lossy(data: &mut DataSet, source: &ImageSeries) {
     let header = &source.header.reveal().data;
     let lossy = text(header, tags::LOSSY_IMAGE_COMPRESSION).is_some_and(|flag| flag == "01");
-    put(data, tags::LOSSY_IMAGE_COMPRESSION, VR::CS, if lossy { "01" } else { "00" });
+    put(
+        data,
+        tags::LOSSY_IMAGE_COMPRESSION,
+        VR::CS,
+        if lossy { "01" } else { "00" },
+    );
     if lossy {
-        for element in [tags::LOSSY_IMAGE_COMPRESSION_RATIO, tags::LOSSY_IMAGE_COMPRESSION_METHOD].into_iter().filter_map(|tag| header.get(tag)) {
+        for element in [
+            tags::LOSSY_IMAGE_COMPRESSION_RATIO,
+            tags::LOSSY_IMAGE_COMPRESSION_METHOD,
+        ]
+        .into_iter()
+        .filter_map(|tag| header.get(tag))
+        {
             data.put(element.clone());
         }
     }
@@ -92,17 +106,26 @@ pub(super) fn put_lossy(data: &mut DataSet, source: &ImageSeries) {
 /// Date and time of the source, for content that shall be the same each time.
 pub(super) fn moment(source: &ImageSeries) -> Moment {
     let header = &source.header.reveal().data;
-    let digits = |tag: Tag, n: usize| text(header, tag).map(|t| t.chars().take(n).collect::<String>()).filter(|t| t.len() == n && t.bytes().all(|b| b.is_ascii_digit()));
+    let digits = |tag: Tag, n: usize| {
+        text(header, tag)
+            .map(|t| t.chars().take(n).collect::<String>())
+            .filter(|t| t.len() == n && t.bytes().all(|b| b.is_ascii_digit()))
+    };
     let pairs = [
         (tags::CONTENT_DATE, tags::CONTENT_TIME),
         (tags::ACQUISITION_DATE, tags::ACQUISITION_TIME),
         (tags::SERIES_DATE, tags::SERIES_TIME),
         (tags::STUDY_DATE, tags::STUDY_TIME),
     ];
-    let dated = pairs.into_iter().find_map(|(date, time)| Some((digits(date, 8)?, digits(time, 6))));
+    let dated = pairs
+        .into_iter()
+        .find_map(|(date, time)| Some((digits(date, 8)?, digits(time, 6))));
     // Without any date in the source, the attributes must have a value all the same (type 1).
     let (date, time) = dated.unwrap_or_else(|| ("19000101".to_owned(), None));
-    Moment { date, time: time.unwrap_or_else(|| "000000".to_owned()) }
+    Moment {
+        date,
+        time: time.unwrap_or_else(|| "000000".to_owned()),
+    }
 }
 
 /// Common Instance Reference: every image of the source.
@@ -114,10 +137,20 @@ pub(super) fn put_references(data: &mut DataSet, source: &ImageSeries) {
         item
     };
     let mut seen = BTreeSet::new();
-    let unique = source.frames.iter().filter(|frame| seen.insert(frame.sop_instance_uid.as_str()));
-    let instances: Vec<DataSet> = unique.map(|frame| reference(&frame.sop_class_uid, &frame.sop_instance_uid)).collect();
+    let unique = source
+        .frames
+        .iter()
+        .filter(|frame| seen.insert(frame.sop_instance_uid.as_str()));
+    let instances: Vec<DataSet> = unique
+        .map(|frame| reference(&frame.sop_class_uid, &frame.sop_instance_uid))
+        .collect();
     let mut series = DataSet::new_empty();
-    put(&mut series, tags::SERIES_INSTANCE_UID, VR::UI, &source.series_uid);
+    put(
+        &mut series,
+        tags::SERIES_INSTANCE_UID,
+        VR::UI,
+        &source.series_uid,
+    );
     put_items(&mut series, tags::REFERENCED_INSTANCE_SEQUENCE, instances);
     put_items(data, tags::REFERENCED_SERIES_SEQUENCE, vec![series]);
 }

@@ -104,6 +104,10 @@ pub struct ModelRecord {
     pub license: String,
     /// Where the weights come from.
     pub source: String,
+    /// What it was made for.
+    pub intended_use: String,
+    /// What is known of its training.
+    pub provenance: String,
     /// How far the model may be trusted on this modality, in its card's words.
     pub status: String,
 }

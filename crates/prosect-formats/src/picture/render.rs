@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(view: ViewFrom, on_the_right: bool, at_the_bottom: bool) {
+    fn check(view: ViewFrom, right_and_bottom: (bool, bool)) {
         let (large, small) = two();
         let parts = [
             Shaded {
@@ -239,11 +239,7 @@ mod tests {
                 };
                 if [r, g, b] != BACKGROUND && r > b && r > g.saturating_add(20) {
                     n_red += 1;
-                    assert_eq!(
-                        (x >= 60, y >= 60),
-                        (on_the_right, at_the_bottom),
-                        "{view:?}"
-                    );
+                    assert_eq!((x >= 60, y >= 60), right_and_bottom, "{view:?}");
                 }
             }
         }
@@ -252,9 +248,9 @@ mod tests {
 
     #[test]
     fn the_patients_right_front_and_top_are_where_a_viewer_sees_them() {
-        check(ViewFrom::Front, false, false);
-        check(ViewFrom::Right, true, false);
-        check(ViewFrom::Below, false, false);
+        check(ViewFrom::Front, (false, false));
+        check(ViewFrom::Right, (true, false));
+        check(ViewFrom::Below, (false, false));
     }
 
     #[test]

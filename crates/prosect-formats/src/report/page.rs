@@ -65,7 +65,7 @@ fn head(case: &CaseRecord, page: &mut String) {
         "<h1>Segmentation report, case {code}</h1><p>Made by {} from {} {}.</p>\n",
         escape(&case.created_by),
         escape(&case.input.modality),
-        escape(&case.input.kind)
+        kind(&case.input.kind)
     );
     push!(
         page,
@@ -73,6 +73,15 @@ fn head(case: &CaseRecord, page: &mut String) {
         escape(&case.review),
         escape(&case.intended_use)
     );
+}
+
+/// The kind of input as people write it.
+fn kind(kind: &str) -> &str {
+    match kind {
+        "dicom" => "DICOM",
+        "nifti" => "NIfTI",
+        _ => "image",
+    }
 }
 
 fn findings(case: &CaseRecord, page: &mut String) {
@@ -196,7 +205,7 @@ fn input(case: &CaseRecord, page: &mut String) {
     push!(
         page,
         "<tr><th>Image</th><td>{} {}, {} voxels of {} mm, axes {}</td></tr>\n",
-        escape(&case.input.kind),
+        kind(&case.input.kind),
         escape(&case.input.modality),
         times(shape, 0),
         times(grid.spacing_mm, 3),
@@ -243,7 +252,9 @@ fn models(case: &CaseRecord, page: &mut String) {
         for (what, text) in [
             ("Model", format!("{} {}", model.name, model.version)),
             ("Status here", model.status.clone()),
+            ("Intended use", model.intended_use.clone()),
             ("Source", model.source.clone()),
+            ("Provenance", model.provenance.clone()),
             ("Licence of the weights", model.license.clone()),
         ] {
             push!(page, "<tr><th>{what}</th><td>{}</td></tr>\n", escape(&text));

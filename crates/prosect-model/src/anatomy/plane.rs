@@ -36,13 +36,22 @@ fn sweep(slice: &mut [bool], ni: usize, eroding: bool) {
 pub(super) fn fill_holes(slice: &mut [bool], ni: usize) {
     let nj = slice.len() / ni;
     let mut reached = vec![false; slice.len()];
-    let mut front: Vec<usize> = (0..slice.len()).filter(|n| (n % ni == 0 || n % ni == ni - 1 || n / ni == 0 || n / ni == nj - 1) && !slice[*n]).collect();
+    let mut front: Vec<usize> = (0..slice.len())
+        .filter(|n| {
+            (n % ni == 0 || n % ni == ni - 1 || n / ni == 0 || n / ni == nj - 1) && !slice[*n]
+        })
+        .collect();
     for n in &front {
         reached[*n] = true;
     }
     while let Some(n) = front.pop() {
         let (i, j) = (n % ni, n / ni);
-        let neighbors = [(i > 0).then(|| n - 1), (i + 1 < ni).then(|| n + 1), (j > 0).then(|| n - ni), (j + 1 < nj).then(|| n + ni)];
+        let neighbors = [
+            (i > 0).then(|| n - 1),
+            (i + 1 < ni).then(|| n + 1),
+            (j > 0).then(|| n - ni),
+            (j + 1 < nj).then(|| n + ni),
+        ];
         for next in neighbors.into_iter().flatten() {
             if !slice[next] && !reached[next] {
                 reached[next] = true;
@@ -72,12 +81,20 @@ mod tests {
 
     #[test]
     fn holes_are_filled_and_bays_are_not() {
-        check(fill_holes, &["#####", "#.#.#", "#.#.#", "###.#"], &["#####", "###.#", "###.#", "###.#"]);
+        check(
+            fill_holes,
+            &["#####", "#.#.#", "#.#.#", "###.#"],
+            &["#####", "###.#", "###.#", "###.#"],
+        );
     }
 
     #[test]
     fn opening_removes_sheets_and_keeps_bodies() {
         let before = [".......", ".###...", ".###...", ".###.##", "......."];
-        check(|s, ni| open(s, ni, 1), &before, &[".......", "..#....", ".###...", "..#....", "......."]);
+        check(
+            |s, ni| open(s, ni, 1),
+            &before,
+            &[".......", "..#....", ".###...", "..#....", "......."],
+        );
     }
 }

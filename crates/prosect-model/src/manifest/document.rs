@@ -4,7 +4,8 @@ use prosect_segmentation::terminology;
 use serde::Deserialize;
 
 use crate::manifest::{
-    FileRef, GridSpec, Manifest, ManifestStructure, ModalityStatus, ModalitySupport, Normalization, Postprocess, RegionFinder, SelfTest,
+    FileRef, GridSpec, Manifest, ManifestStructure, ModalityStatus, ModalitySupport, Normalization,
+    Postprocess, RegionFinder, SelfTest,
 };
 
 /// The version of the manifest's own format that this code reads.
@@ -126,22 +127,41 @@ impl Document {
     /// Checks what the types cannot; the error says what is wrong.
     pub(super) fn into_manifest(self) -> Result<Manifest, String> {
         if self.format_version != FORMAT_VERSION {
-            return Err(format!("its format_version is {}, this program reads {FORMAT_VERSION}", self.format_version));
+            return Err(format!(
+                "its format_version is {}, this program reads {FORMAT_VERSION}",
+                self.format_version
+            ));
         }
         require_plain_name(&self.name)?;
-        version_numbers(&self.version).ok_or_else(|| format!("version {:?} is not three numbers such as 1.0.0", self.version))?;
+        version_numbers(&self.version).ok_or_else(|| {
+            format!(
+                "version {:?} is not three numbers such as 1.0.0",
+                self.version
+            )
+        })?;
         require_texts(&self)?;
         let RegionFinderWord::Liver = self.region_finder;
         let PostprocessWord::OneOrgan = self.postprocess;
         if self.structures.len() != 1 {
-            return Err(format!("postprocess one_organ needs exactly one structure, there are {}", self.structures.len()));
+            return Err(format!(
+                "postprocess one_organ needs exactly one structure, there are {}",
+                self.structures.len()
+            ));
         }
         if self.modalities.is_empty() {
             return Err("it names no modality".into());
         }
         Ok(Manifest {
-            modalities: self.modalities.into_iter().map(ModalityEntry::into_support).collect(),
-            structures: self.structures.into_iter().map(StructureEntry::into_structure).collect::<Result<_, _>>()?,
+            modalities: self
+                .modalities
+                .into_iter()
+                .map(ModalityEntry::into_support)
+                .collect(),
+            structures: self
+                .structures
+                .into_iter()
+                .map(StructureEntry::into_structure)
+                .collect::<Result<_, _>>()?,
             grid: self.grid.into_spec()?,
             region_finder: RegionFinder::Liver,
             postprocess: Postprocess::OneOrgan,
@@ -181,17 +201,27 @@ impl ModalityEntry {
 
 impl StructureEntry {
     fn into_structure(self) -> Result<ManifestStructure, String> {
-        let structure = terminology::structure(&self.name).ok_or_else(|| format!("the terminology knows no structure {:?}", self.name))?;
+        let structure = terminology::structure(&self.name)
+            .ok_or_else(|| format!("the terminology knows no structure {:?}", self.name))?;
         let [low, high] = self.plausible_volume_ml;
         if !(0.0 <= low && low < high && high.is_finite()) {
             return Err(format!("plausible_volume_ml of {} is no range", self.name));
         }
         if self.label_value == 0 {
-            return Err(format!("label_value of {} is 0, which is background", self.name));
+            return Err(format!(
+                "label_value of {} is 0, which is background",
+                self.name
+            ));
         }
-        let known = self.expected_dice.parse::<f64>().is_ok_and(|dice| (0.0..=1.0).contains(&dice));
+        let known = self
+            .expected_dice
+            .parse::<f64>()
+            .is_ok_and(|dice| (0.0..=1.0).contains(&dice));
         if !known && self.expected_dice != "unknown" {
-            return Err(format!("expected_dice of {} is neither a number from 0 to 1 nor \"unknown\"", self.name));
+            return Err(format!(
+                "expected_dice of {} is neither a number from 0 to 1 nor \"unknown\"",
+                self.name
+            ));
         }
         Ok(ManifestStructure {
             structure,
@@ -207,24 +237,44 @@ impl GridEntry {
     fn into_spec(self) -> Result<GridSpec, String> {
         let AxesWord::Ras = self.axes;
         if !(0.1..=20.0).contains(&self.spacing_mm) {
-            return Err(format!("grid spacing_mm is {}, not between 0.1 and 20", self.spacing_mm));
+            return Err(format!(
+                "grid spacing_mm is {}, not between 0.1 and 20",
+                self.spacing_mm
+            ));
         }
         require_shape("grid input_shape", self.input_shape)?;
-        Ok(GridSpec { spacing_mm: self.spacing_mm, input_shape: self.input_shape })
+        Ok(GridSpec {
+            spacing_mm: self.spacing_mm,
+            input_shape: self.input_shape,
+        })
     }
 }
 
 impl FileEntry {
     fn into_ref(self) -> Result<FileRef, String> {
-        let plain = self.file.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')) && !self.file.starts_with('.');
+        let plain = self
+            .file
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
+            && !self.file.starts_with('.');
         if self.file.is_empty() || !plain {
             return Err(format!("file {:?} is not a plain file name", self.file));
         }
-        let hexadecimal = self.sha256.len() == 64 && self.sha256.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'));
+        let hexadecimal = self.sha256.len() == 64
+            && self
+                .sha256
+                .chars()
+                .all(|c| matches!(c, '0'..='9' | 'a'..='f'));
         if !hexadecimal {
-            return Err(format!("sha256 of {} is not 64 lower-case hexadecimal digits", self.file));
+            return Err(format!(
+                "sha256 of {} is not 64 lower-case hexadecimal digits",
+                self.file
+            ));
         }
-        Ok(FileRef { name: self.file, sha256: self.sha256 })
+        Ok(FileRef {
+            name: self.file,
+            sha256: self.sha256,
+        })
     }
 }
 
@@ -234,19 +284,41 @@ impl SelfTestEntry {
         if self.probes.is_empty() || !(0.0..=0.01).contains(&self.tolerance) {
             return Err("self_test needs probes and a tolerance of at most 0.01".into());
         }
-        let probes = self.probes.into_iter().map(|p| (p.voxel, p.probability)).collect();
-        Ok(SelfTest { input_shape: self.input_shape, tolerance: self.tolerance, probes })
+        let probes = self
+            .probes
+            .into_iter()
+            .map(|p| (p.voxel, p.probability))
+            .collect();
+        Ok(SelfTest {
+            input_shape: self.input_shape,
+            tolerance: self.tolerance,
+            probes,
+        })
     }
 }
 
 fn require_shape(what: &str, shape: [usize; 3]) -> Result<(), String> {
-    if shape.iter().all(|n| (1..=MAX_EDGE).contains(n)) { Ok(()) } else { Err(format!("{what} {shape:?} is not from 1 to {MAX_EDGE} along each axis")) }
+    if shape.iter().all(|n| (1..=MAX_EDGE).contains(n)) {
+        Ok(())
+    } else {
+        Err(format!(
+            "{what} {shape:?} is not from 1 to {MAX_EDGE} along each axis"
+        ))
+    }
 }
 
 /// A name that is safe as a folder and in a command line.
 fn require_plain_name(name: &str) -> Result<(), String> {
-    let plain = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-    if plain && !name.is_empty() && !name.starts_with('-') { Ok(()) } else { Err(format!("name {name:?} is not lower-case letters, digits and hyphens")) }
+    let plain = name
+        .chars()
+        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    if plain && !name.is_empty() && !name.starts_with('-') {
+        Ok(())
+    } else {
+        Err(format!(
+            "name {name:?} is not lower-case letters, digits and hyphens"
+        ))
+    }
 }
 
 fn require_texts(document: &Document) -> Result<(), String> {
@@ -259,7 +331,9 @@ fn require_texts(document: &Document) -> Result<(), String> {
         ("license_weights", &document.license_weights),
     ];
     match texts.iter().find(|(_, text)| text.trim().is_empty()) {
-        Some((key, _)) => Err(format!("{key} is empty; write \"unknown\" where nobody knows")),
+        Some((key, _)) => Err(format!(
+            "{key} is empty; write \"unknown\" where nobody knows"
+        )),
         None => Ok(()),
     }
 }

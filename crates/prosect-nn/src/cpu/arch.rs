@@ -8,7 +8,6 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod generic;
-pub(crate) mod line;
 mod portable;
 
 use super::layout::LANES;

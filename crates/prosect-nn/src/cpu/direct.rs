@@ -5,9 +5,9 @@
 
 use std::ops::Range;
 
-use super::arch::line::AlignedFloats;
 use super::arch::{self, ConvRow, MAX_VECTORS};
 use super::layout::{LANES, Layout, Plane, split_planes, zero_plane_halo};
+use super::memory::AlignedFloats;
 use super::team::Team;
 use crate::error::NetworkError;
 use crate::isa::Isa;

@@ -1,7 +1,7 @@
 //! From operations and sizes to steps with places.
 
 use super::arena::{self, Buffer};
-use super::{Step, StepKind};
+use super::{Across, Step, StepKind, Within};
 use crate::cpu::layout::{LANES, Layout, View};
 use crate::cpu::transfer::can_copy_forward;
 use crate::error::NetworkError;
@@ -284,18 +284,16 @@ fn find_crop_in_place(
 
 fn finish_step(draft: &Draft<'_>, view: &impl Fn(usize) -> View) -> Step {
     let (from, to) = (view(draft.from), view(draft.to));
-    let moved = FLOPS_PER_MOVED_FLOAT * to.layout.len() as u64;
-    let kind = match &draft.kind {
+    let across = |to: View, work: Across| StepKind::Across { from, to, work };
+    let kind = match draft.kind {
         DraftKind::Load => StepKind::Load { to },
         DraftKind::Store => StepKind::Store { from },
-        DraftKind::Copy => StepKind::Copy {
-            from,
-            to,
-            margin: [0; 3],
+        DraftKind::Copy => across(to, Across::Copy { margin: [0; 3] }),
+        DraftKind::Clear => StepKind::Within {
+            at: to,
+            work: Within::Clear,
         },
-        // A concat itself is never drafted, only its parts are.
-        DraftKind::Clear | DraftKind::Op(OpKind::Concat) => StepKind::Clear { at: to },
-        &DraftKind::CopyPart {
+        DraftKind::CopyPart {
             first_channel,
             whole_blocks: true,
         } => {
@@ -304,59 +302,49 @@ fn finish_step(draft: &Draft<'_>, view: &impl Fn(usize) -> View) -> Step {
                 channels: from.layout.channels,
                 ..to.layout
             };
-            StepKind::Copy {
-                from,
-                to: View { offset, layout },
-                margin: [0; 3],
-            }
+            across(View { offset, layout }, Across::Copy { margin: [0; 3] })
         }
-        &DraftKind::CopyPart { first_channel, .. } => StepKind::CopyChannels {
-            from,
-            to,
-            first_channel,
-        },
-        DraftKind::Op(OpKind::Conv {
-            conv,
-            kernel,
-            channels,
+        DraftKind::CopyPart { first_channel, .. } => {
+            across(to, Across::CopyChannels { first_channel })
+        }
+        DraftKind::Op(op) => finish_op(op, from, to),
+    };
+    let cost = match draft.kind {
+        DraftKind::Op(&OpKind::Conv {
+            kernel, channels, ..
         }) => {
             let voxels = to.layout.shape.iter().product::<usize>() as u64;
-            let products = (kernel.iter().product::<usize>() * channels[0] * channels[1]) as u64;
-            return Step {
-                kind: StepKind::Conv {
-                    conv: *conv,
-                    from,
-                    to,
-                },
-                cost: voxels.saturating_mul(2 * products),
-            };
+            let products = kernel.iter().product::<usize>() * channels[0] * channels[1];
+            voxels.saturating_mul(2 * products as u64)
         }
-        &DraftKind::Op(&OpKind::Norm {
+        _ => (to.layout.len() as u64).saturating_mul(FLOPS_PER_MOVED_FLOAT),
+    };
+    Step { kind, cost }
+}
+
+fn finish_op(op: &OpKind, from: View, to: View) -> StepKind {
+    let across = |work: Across| StepKind::Across { from, to, work };
+    let within = |work: Within| StepKind::Within { at: to, work };
+    match *op {
+        OpKind::Conv { conv, .. } => across(Across::Conv(conv)),
+        OpKind::Norm {
             epsilon,
             place,
             activation,
-        }) => StepKind::Norm {
-            at: to,
+        } => within(Within::Norm {
             epsilon,
             place,
             activation,
-        },
-        &DraftKind::Op(&OpKind::Activate(activation)) => StepKind::Activate { at: to, activation },
-        &DraftKind::Op(&OpKind::MaxPool { window, stride }) => StepKind::MaxPool {
-            from,
-            to,
-            window,
-            stride,
-        },
-        DraftKind::Op(OpKind::Linear(chain)) => StepKind::Linear {
-            from,
-            to,
-            chain: chain.clone(),
-        },
-        &DraftKind::Op(&OpKind::Crop { margin }) if from.offset == to.offset => {
+        }),
+        OpKind::Activate(activation) => within(Within::Activate(activation)),
+        OpKind::MaxPool { window, stride } => across(Across::MaxPool { window, stride }),
+        OpKind::Linear(ref chain) => across(Across::Linear(chain.clone())),
+        // The planner gave both the same place only if the crop may slide.
+        OpKind::Crop { margin } if from.offset == to.offset => {
             StepKind::CopyForward { from, to, margin }
         }
-        &DraftKind::Op(&OpKind::Crop { margin }) => StepKind::Copy { from, to, margin },
-    };
-    Step { kind, cost: moved }
+        OpKind::Crop { margin } => across(Across::Copy { margin }),
+        // A concat itself is never drafted, only its parts are.
+        OpKind::Concat => within(Within::Clear),
+    }
 }

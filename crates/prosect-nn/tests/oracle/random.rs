@@ -10,10 +10,6 @@ use crate::naive::WeightMap;
 
 /// What a random network is made of.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is one free choice of a random network"
-)]
 pub(crate) struct Recipe {
     pub(crate) in_channels: usize,
     pub(crate) features: [usize; 3],

@@ -17,7 +17,12 @@ pub(crate) struct Clock<'a> {
 impl<'a> Clock<'a> {
     /// Starts now.
     pub(crate) fn start(to: &'a dyn Progress) -> Self {
-        Self { to, started: SystemTime::now(), began: Instant::now(), steps: Mutex::default() }
+        Self {
+            to,
+            started: SystemTime::now(),
+            began: Instant::now(),
+            steps: Mutex::default(),
+        }
     }
 
     /// The record of the run up to now.
@@ -25,12 +30,21 @@ impl<'a> Clock<'a> {
         let now = Instant::now();
         let steps = self.steps.lock().map(|s| s.clone()).unwrap_or_default();
         let ends = steps.iter().skip(1).map(|s| s.1).chain([now]);
-        let round = |from: Instant, to: Instant| (to.duration_since(from).as_secs_f64() * 1e3).round() / 1e3;
+        let round = |from: Instant, to: Instant| {
+            (to.duration_since(from).as_secs_f64() * 1e3).round() / 1e3
+        };
         RunRecord {
             format_version: 1,
             started_at: iso_8601(self.started),
             seconds: round(self.began, now),
-            steps: steps.iter().zip(ends).map(|((step, from), to)| StepRecord { step: step.clone(), seconds: round(*from, to) }).collect(),
+            steps: steps
+                .iter()
+                .zip(ends)
+                .map(|((step, from), to)| StepRecord {
+                    step: step.clone(),
+                    seconds: round(*from, to),
+                })
+                .collect(),
             threads,
             isa: isa.to_owned(),
             machine: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
@@ -59,19 +73,31 @@ fn iso_8601(time: SystemTime) -> String {
     let shifted = days + 719_468;
     let era = shifted / 146_097;
     let day_of_era = shifted % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", of_day / 3600, of_day / 60 % 60, of_day % 60)
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
+        of_day / 3600,
+        of_day / 60 % 60,
+        of_day % 60
+    )
 }
 
 /// The largest resident memory of this process, where `/proc` tells.
 fn peak_rss_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kib * 1024)
 }

@@ -55,7 +55,9 @@ pub enum PipelineError {
     #[error("a NIfTI has no series to choose from")]
     SeriesOfNifti,
     /// The NIfTI's modality is not known.
-    #[error("a NIfTI does not say its modality, and these values (from {low:.0} to {high:.0}) do not look like HU of a CT")]
+    #[error(
+        "a NIfTI does not say its modality, and these values (from {low:.0} to {high:.0}) do not look like HU of a CT"
+    )]
     ModalityUnknown {
         /// Smallest value.
         low: f32,
@@ -100,9 +102,11 @@ pub enum PipelineError {
 impl Faulty for PipelineError {
     fn fault(&self) -> Fault {
         match self {
-            Self::OutputExists { .. } | Self::OutputIsNoCase { .. } | Self::SegWithoutDicom | Self::SeriesOfNifti | Self::WrongModality { .. } => {
-                Fault::Inconsistent
-            }
+            Self::OutputExists { .. }
+            | Self::OutputIsNoCase { .. }
+            | Self::SegWithoutDicom
+            | Self::SeriesOfNifti
+            | Self::WrongModality { .. } => Fault::Inconsistent,
             Self::ModalityUnknown { .. } | Self::UnknownFormat { .. } => Fault::Unsupported,
             Self::Output { .. } | Self::Input { .. } => Fault::Io,
             Self::Dicom(error) => error.fault(),
@@ -116,13 +120,24 @@ impl Faulty for PipelineError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::OutputExists { .. } => Some("choose another folder with -o, or replace this case with --force".into()),
+            Self::OutputExists { .. } => {
+                Some("choose another folder with -o, or replace this case with --force".into())
+            }
             Self::OutputIsNoCase { .. } => Some("choose another folder with -o".into()),
-            Self::Output { source, .. } if source.kind() == io::ErrorKind::StorageFull => Some("free some space; nothing half-made was left behind".into()),
-            Self::UnknownFormat { .. } => Some("further formats (3mf, ply, rtstruct, ...) come with later versions".into()),
-            Self::SegWithoutDicom => Some("segment the DICOM series itself, or leave out seg: --format nifti,stl,obj,glb".into()),
+            Self::Output { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                Some("free some space; nothing half-made was left behind".into())
+            }
+            Self::UnknownFormat { .. } => {
+                Some("further formats (3mf, ply, rtstruct, ...) come with later versions".into())
+            }
+            Self::SegWithoutDicom => Some(
+                "segment the DICOM series itself, or leave out seg: --format nifti,stl,obj,glb"
+                    .into(),
+            ),
             Self::SeriesOfNifti => Some("leave out --series".into()),
-            Self::ModalityUnknown { .. } => Some("say it with --modality CT or --modality MR".into()),
+            Self::ModalityUnknown { .. } => {
+                Some("say it with --modality CT or --modality MR".into())
+            }
             Self::Dicom(error) => error.hint(),
             Self::Format { source, .. } => source.hint(),
             Self::Model(error) => error.hint(),

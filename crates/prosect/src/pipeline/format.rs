@@ -59,11 +59,17 @@ impl Formats {
                 return if text.trim().eq_ignore_ascii_case("all") {
                     Ok(Self::All)
                 } else {
-                    Err(PipelineError::UnknownFormat { format: text.to_owned() })
+                    Err(PipelineError::UnknownFormat {
+                        format: text.to_owned(),
+                    })
                 };
             }
-            let known = Format::ALL.into_iter().find(|f| word.eq_ignore_ascii_case(f.name()));
-            let format = known.ok_or_else(|| PipelineError::UnknownFormat { format: word.to_owned() })?;
+            let known = Format::ALL
+                .into_iter()
+                .find(|f| word.eq_ignore_ascii_case(f.name()));
+            let format = known.ok_or_else(|| PipelineError::UnknownFormat {
+                format: word.to_owned(),
+            })?;
             if !formats.contains(&format) {
                 formats.push(format);
             }
@@ -81,7 +87,9 @@ impl Formats {
 
     /// Whether any surface is to be written.
     pub fn wants_surfaces(&self) -> bool {
-        Format::ALL.into_iter().any(|f| f.is_surface() && self.wants(f))
+        Format::ALL
+            .into_iter()
+            .any(|f| f.is_surface() && self.wants(f))
     }
 }
 
@@ -92,7 +100,10 @@ mod tests {
     #[test]
     fn lists_are_read_and_unknown_words_are_named() {
         assert_eq!(Formats::parse("all").unwrap(), Formats::All);
-        assert_eq!(Formats::parse("stl, SEG,stl").unwrap(), Formats::Only(vec![Format::Stl, Format::Seg]));
+        assert_eq!(
+            Formats::parse("stl, SEG,stl").unwrap(),
+            Formats::Only(vec![Format::Stl, Format::Seg])
+        );
         for wrong in ["3mf", "", "seg,", "all,stl"] {
             let message = Formats::parse(wrong).unwrap_err().to_string();
             assert!(message.contains("seg, nifti, stl, obj, glb"), "{message}");

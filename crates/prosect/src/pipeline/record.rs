@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use prosect_formats::case::{
-    Anatomy, CaseRecord, CodeRecord, Expected, FORMAT_VERSION, Finding, GridRecord, ModelRecord, Severity, sha256_hex,
+    Anatomy, CaseRecord, CodeRecord, Expected, FORMAT_VERSION, Finding, GridRecord, ModelRecord,
+    Severity, sha256_hex,
 };
 use prosect_model::{Model, ModelOutput};
 use prosect_segmentation::{Code, Segment, Segmentation, measure};
@@ -23,19 +24,42 @@ const NOT_CHECKED: [&str; 4] = [
 ];
 
 /// Gathers everything; the list of files is filled in when they are written.
-pub(crate) fn case(model: &Model, input: &Input, output: &ModelOutput, segmentation: &Segmentation, made: &Made) -> CaseRecord {
+pub(crate) fn case(
+    model: &Model,
+    input: &Input,
+    output: &ModelOutput,
+    segmentation: &Segmentation,
+    made: &Made,
+) -> CaseRecord {
     let mut findings: Vec<Finding> = input.findings.clone();
     findings.extend(output.findings.iter().map(|f| Finding {
-        severity: if f.check { Severity::Check } else { Severity::Note },
+        severity: if f.check {
+            Severity::Check
+        } else {
+            Severity::Note
+        },
         code: f.code.to_owned(),
         message: f.message.clone(),
         structure: f.structure.clone(),
     }));
     findings.extend(made.findings.iter().cloned());
-    let mut parameters: BTreeMap<String, serde_json::Value> = output.parameters.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+    let mut parameters: BTreeMap<String, serde_json::Value> = output
+        .parameters
+        .iter()
+        .map(|(name, value)| (name.clone(), value.clone().into()))
+        .collect();
     parameters.insert("instruction_set".into(), model.isa_name().into());
-    let structures = segmentation.segments().iter().enumerate().map(|(n, segment)| anatomy(model, segmentation, (n, segment), made, &findings)).collect();
-    let identity = input.record.series_uid.as_ref().unwrap_or(&input.record.image_sha256);
+    let structures = segmentation
+        .segments()
+        .iter()
+        .enumerate()
+        .map(|(n, segment)| anatomy(model, segmentation, (n, segment), made, &findings))
+        .collect();
+    let identity = input
+        .record
+        .series_uid
+        .as_ref()
+        .unwrap_or(&input.record.image_sha256);
     CaseRecord {
         format_version: FORMAT_VERSION,
         created_by: format!("Prosect {}", crate::VERSION),
@@ -53,11 +77,23 @@ pub(crate) fn case(model: &Model, input: &Input, output: &ModelOutput, segmentat
     }
 }
 
-fn anatomy(model: &Model, segmentation: &Segmentation, (n, segment): (usize, &Segment), made: &Made, findings: &[Finding]) -> Anatomy {
+fn anatomy(
+    model: &Model,
+    segmentation: &Segmentation,
+    (n, segment): (usize, &Segment),
+    made: &Made,
+    findings: &[Finding],
+) -> Anatomy {
     let layer = &segmentation.layers()[segment.layer];
-    let manifest = model.manifest().structures.iter().find(|s| s.structure.name == segment.structure.name);
+    let manifest = model
+        .manifest()
+        .structures
+        .iter()
+        .find(|s| s.structure.name == segment.structure.name);
     let around = measure::bounding_box(layer, segment.label_value);
-    let concerning = findings.iter().filter(|f| f.structure.as_deref() == Some(segment.structure.name.as_str()));
+    let concerning = findings
+        .iter()
+        .filter(|f| f.structure.as_deref() == Some(segment.structure.name.as_str()));
     Anatomy {
         name: segment.structure.name.clone(),
         found: around.is_some(),
@@ -72,11 +108,15 @@ fn anatomy(model: &Model, segmentation: &Segmentation, (n, segment): (usize, &Se
         model: model.manifest().name.clone(),
         volume_ml: rounded(measure::volume_ml(layer, segment.label_value), 1e3),
         bounding_box_lps_mm: around.map(|b| extent(layer.grid(), b)),
-        centroid_lps_mm: measure::centroid(layer, segment.label_value).map(|c| c.xyz.map(|x| rounded(x, 1e3))),
+        centroid_lps_mm: measure::centroid(layer, segment.label_value)
+            .map(|c| c.xyz.map(|x| rounded(x, 1e3))),
         flags: concerning.map(|f| f.code.clone()).collect(),
         expected: Expected {
             dice: manifest.map_or_else(|| "unknown".into(), |s| s.expected_dice.clone()),
-            source: manifest.map_or_else(|| "nobody measured it".into(), |s| s.expected_source.clone()),
+            source: manifest.map_or_else(
+                || "nobody measured it".into(),
+                |s| s.expected_source.clone(),
+            ),
         },
         surface: made.records.get(n).cloned().flatten(),
     }
@@ -87,7 +127,13 @@ fn extent(grid: &Grid, around: IndexBox) -> [[f64; 3]; 2] {
     let mut low = [f64::INFINITY; 3];
     let mut high = [f64::NEG_INFINITY; 3];
     for corner in 0..8 {
-        let index = std::array::from_fn(|axis| if corner >> axis & 1 == 1 { around.end[axis] as f64 - 1.0 } else { around.start[axis] as f64 });
+        let index = std::array::from_fn(|axis| {
+            if corner >> axis & 1 == 1 {
+                around.end[axis] as f64 - 1.0
+            } else {
+                around.start[axis] as f64
+            }
+        });
         let place = grid.lps_from_voxel() * Point::new(index);
         for axis in 0..3 {
             low[axis] = low[axis].min(rounded(place.xyz[axis], 1e3));
@@ -125,10 +171,19 @@ fn model_record(model: &Model, modality: &str) -> ModelRecord {
         weights_sha256: model.weights_sha256().to_owned(),
         license: manifest.license_weights.clone(),
         source: manifest.source.clone(),
-        status: support.map_or_else(|| "unknown".into(), |s| format!("{}: {}", s.modality, s.status)),
+        intended_use: manifest.intended_use.clone(),
+        provenance: manifest.provenance.clone(),
+        status: support.map_or_else(
+            || "unknown".into(),
+            |s| format!("{}: {}", s.modality, s.status),
+        ),
     }
 }
 
 fn code(code: &Code) -> CodeRecord {
-    CodeRecord { scheme: code.scheme.clone(), value: code.value.clone(), meaning: code.meaning.clone() }
+    CodeRecord {
+        scheme: code.scheme.clone(),
+        value: code.value.clone(),
+        meaning: code.meaning.clone(),
+    }
 }

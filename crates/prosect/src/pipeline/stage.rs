@@ -28,23 +28,46 @@ impl Stage {
     pub fn begin(out: &Path, force: bool) -> Result<Self, PipelineError> {
         let replace = match fs::symlink_metadata(out) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-            Err(source) => return Err(PipelineError::Output { path: out.into(), source }),
+            Err(source) => {
+                return Err(PipelineError::Output {
+                    path: out.into(),
+                    source,
+                });
+            }
             Ok(_) if !force => return Err(PipelineError::OutputExists { path: out.into() }),
             Ok(found) if found.is_dir() && is_case_or_empty(out) => true,
             Ok(_) => return Err(PipelineError::OutputIsNoCase { path: out.into() }),
         };
-        let failed = |source| PipelineError::Output { path: out.into(), source };
-        let name = out.file_name().ok_or_else(|| failed(io::Error::other("the path ends in no name")))?;
+        let failed = |source| PipelineError::Output {
+            path: out.into(),
+            source,
+        };
+        let name = out
+            .file_name()
+            .ok_or_else(|| failed(io::Error::other("the path ends in no name")))?;
         let parent = match out.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
             _ => PathBuf::from("."),
         };
-        let new_parents: Vec<PathBuf> =
-            parent.ancestors().take_while(|p| !p.as_os_str().is_empty() && !p.exists()).map(Path::to_path_buf).collect();
+        let new_parents: Vec<PathBuf> = parent
+            .ancestors()
+            .take_while(|p| !p.as_os_str().is_empty() && !p.exists())
+            .map(Path::to_path_buf)
+            .collect();
         fs::create_dir_all(&parent).map_err(failed)?;
-        let folder = parent.join(format!(".{}.partial-{}", name.to_string_lossy(), std::process::id()));
+        let folder = parent.join(format!(
+            ".{}.partial-{}",
+            name.to_string_lossy(),
+            std::process::id()
+        ));
         fs::create_dir(&folder).map_err(failed)?;
-        Ok(Self { folder, new_parents, out: out.into(), replace, committed: false })
+        Ok(Self {
+            folder,
+            new_parents,
+            out: out.into(),
+            replace,
+            committed: false,
+        })
     }
 
     /// Where to write meanwhile.
@@ -58,7 +81,10 @@ impl Stage {
     /// # Errors
     /// What the disk says; the old case is then back at its place.
     pub fn commit(mut self) -> Result<PathBuf, PipelineError> {
-        let failed = |source| PipelineError::Output { path: self.out.clone(), source };
+        let failed = |source| PipelineError::Output {
+            path: self.out.clone(),
+            source,
+        };
         if self.replace {
             let old = self.folder.with_extension("old");
             fs::rename(&self.out, &old).map_err(failed)?;
@@ -70,7 +96,9 @@ impl Stage {
             fs::remove_dir_all(&old).map_err(failed)?;
         } else if fs::symlink_metadata(&self.out).is_ok() {
             // Somebody made it in the meantime; rename would replace an empty folder in silence.
-            return Err(PipelineError::OutputExists { path: self.out.clone() });
+            return Err(PipelineError::OutputExists {
+                path: self.out.clone(),
+            });
         } else {
             fs::rename(&self.folder, &self.out).map_err(failed)?;
             self.committed = true;
@@ -93,7 +121,8 @@ impl Drop for Stage {
 }
 
 fn is_case_or_empty(folder: &Path) -> bool {
-    folder.join("case.json").is_file() || fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
+    folder.join("case.json").is_file()
+        || fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 #[cfg(test)]
@@ -115,7 +144,12 @@ mod tests {
         fs::write(stage.folder().join("case.json"), "{}").unwrap();
         stage.commit().unwrap();
         assert!(out.join("case.json").is_file());
-        assert_eq!(fs::read_dir(parent.path().join("new/deep")).unwrap().count(), 1);
+        assert_eq!(
+            fs::read_dir(parent.path().join("new/deep"))
+                .unwrap()
+                .count(),
+            1
+        );
     }
 
     #[test]
@@ -124,8 +158,18 @@ mod tests {
         let out = parent.path().join("photos");
         fs::create_dir(&out).unwrap();
         fs::write(out.join("wedding.jpg"), "x").unwrap();
-        assert!(Stage::begin(&out, false).unwrap_err().to_string().contains("exists"));
-        assert!(Stage::begin(&out, true).unwrap_err().to_string().contains("no case"));
+        assert!(
+            Stage::begin(&out, false)
+                .unwrap_err()
+                .to_string()
+                .contains("exists")
+        );
+        assert!(
+            Stage::begin(&out, true)
+                .unwrap_err()
+                .to_string()
+                .contains("no case")
+        );
         fs::write(out.join("case.json"), "{}").unwrap();
         let stage = Stage::begin(&out, true).unwrap();
         fs::write(stage.folder().join("case.json"), "new").unwrap();

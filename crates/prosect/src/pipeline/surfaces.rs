@@ -43,9 +43,13 @@ pub(crate) fn extract_all(
         let (mut surface, mut record) = (None, None);
         if let Some(found) = found {
             progress.step(&format!("surface of {name}"));
-            let field = Field::Scalar { volume: &found.probability, level: INSIDE };
+            let field = Field::Scalar {
+                volume: &found.probability,
+                level: INSIDE,
+            };
             match extract(&field, &ExtractOptions::default(), progress, cancel) {
                 Ok((triangles, report)) => {
+                    made.findings.extend(volume_finding(name, &report));
                     record = Some(surface_record(&report));
                     surface = Some(triangles);
                 }
@@ -64,9 +68,26 @@ pub(crate) fn extract_all(
     Ok(made)
 }
 
+/// A surface that encloses more or less than its voxels by this much is told.
+const VOLUME_ERROR_PERCENT: f64 = 1.0;
+
+fn volume_finding(name: &str, report: &SurfaceReport) -> Option<Finding> {
+    let error = report.volume_error_percent;
+    (error.abs() > VOLUME_ERROR_PERCENT).then(|| Finding {
+        severity: Severity::Check,
+        code: "surface_volume".into(),
+        message: format!("the surface of {name} encloses {error:+.1} % against its voxels; do not measure or print by it unseen"),
+        structure: Some(name.to_owned()),
+    })
+}
+
 /// The report in the case's words.
 fn surface_record(report: &SurfaceReport) -> SurfaceRecord {
-    let reduced = if report.smoothing_reduced { ", less than usual, because the proof failed with more" } else { "" };
+    let reduced = if report.smoothing_reduced {
+        ", less than usual, because the proof failed with more"
+    } else {
+        ""
+    };
     let rounded = |value: f64| (value * 1e4).round() / 1e4;
     SurfaceRecord {
         triangles: report.proof.n_triangles,
@@ -78,7 +99,10 @@ fn surface_record(report: &SurfaceReport) -> SurfaceRecord {
             p95_mm: rounded(report.moved.p95_mm),
             max_mm: rounded(report.moved.largest_mm),
         },
-        smoothing: format!("smoothed over {:.2} mm, volume kept{reduced}", report.smoothing_mm),
+        smoothing: format!(
+            "smoothed over {:.2} mm, volume kept{reduced}",
+            report.smoothing_mm
+        ),
         proof: PROVED.map(str::to_owned).to_vec(),
     }
 }

@@ -1,0 +1,339 @@
+//! A series becomes the right volume, or a clear refusal.
+
+use dicom_core::{DataElement, PrimitiveValue, VR};
+use dicom_dictionary_std::tags;
+use prosect_base::{Cancel, Faulty, Limits, Silent};
+use prosect_dicom::{
+    Choice, DicomError, ImageSeries, Inventory, choose_series, inspect, load_series,
+};
+use prosect_volume::VoxelIndex;
+
+use crate::scan::{Scan, Slice, file, set, set_decimals, set_number, stored, write};
+
+pub(crate) fn look(path: &std::path::Path) -> Result<Inventory, DicomError> {
+    inspect(path, &Limits::default(), &Silent, &Cancel::new())
+}
+
+pub(crate) fn load(path: &std::path::Path) -> Result<ImageSeries, DicomError> {
+    let inventory = look(path)?;
+    let series = choose_series(
+        &inventory,
+        &Choice {
+            series_uid: None,
+            modalities: &["CT"],
+        },
+    )?;
+    let mut image = load_series(series, &Limits::default(), &Silent, &Cancel::new())?;
+    image.findings.extend(inventory.findings());
+    Ok(image)
+}
+
+/// Loads a scan into which a fault was put, and compares what is said.
+#[track_caller]
+fn check(fault: impl FnOnce(&mut Vec<Slice>), expected: &str) {
+    let mut slices = Scan::default().slices();
+    fault(&mut slices);
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &slices);
+    let got = outcome(folder.path());
+    assert!(got.contains(expected), "{got}\n  does not say\n{expected}");
+}
+
+fn outcome(path: &std::path::Path) -> String {
+    let got = match load(path) {
+        Ok(image) => {
+            let findings: Vec<&str> = image
+                .findings
+                .iter()
+                .map(|finding| finding.message.as_str())
+                .collect();
+            format!(
+                "loaded {:?} findings {findings:?} notes {:?}",
+                image.image.grid().shape(),
+                image.notes
+            )
+        }
+        Err(error) => format!("{error} [{}]", error.fault().name()),
+    };
+    assert!(
+        !got.contains("Doe") && !got.contains("secret"),
+        "patient data in {got}"
+    );
+    got
+}
+
+#[test]
+fn slices_are_sorted_by_position_and_rescaled() {
+    let scan = Scan::default();
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &scan.slices());
+    let series = load(folder.path()).unwrap();
+    let grid = series.image.grid();
+    assert_eq!(
+        (grid.shape(), grid.orientation().as_str()),
+        ([6, 5, 10], "LPS")
+    );
+    assert_eq!(grid.frame_of_reference.as_ref().unwrap().0, "1.2.3.9");
+    for (k, frame) in series.frames.iter().enumerate() {
+        assert_eq!(frame.sop_instance_uid, format!("1.2.3.1.{}", 1000 + k));
+        let at = VoxelIndex { i: 3, j: 2, k };
+        assert_eq!(
+            series.image.get(at),
+            Some(f32::from(stored(3, 2, k)) - 1024.0)
+        );
+        let expected = scan.position(k as f64);
+        let got = grid.position(VoxelIndex { i: 0, j: 0, k }).xyz;
+        assert!(
+            (0..3).all(|axis| (got[axis] - expected[axis]).abs() < 1e-6),
+            "{got:?} {expected:?}"
+        );
+    }
+    assert!(series.findings.is_empty() && series.notes.is_empty());
+}
+
+#[test]
+fn stacks_that_are_no_grid_are_refused_with_their_slices() {
+    check(
+        |s| drop(s.remove(4)),
+        "slices 4 and 5 (counted from 1 along the stack) are 5.00 mm apart, others 2.50 mm",
+    );
+    check(
+        |s| drop(s.remove(4)),
+        "instance 7 (file IM06.dcm) and instance 5 (file IM04.dcm) [unsupported]",
+    );
+    check(
+        |s| {
+            set_decimals(
+                &mut s[3],
+                tags::IMAGE_POSITION_PATIENT,
+                &[-20.0, -30.0, 108.5],
+            );
+        },
+        "slices 3 and 4 (counted from 1 along the stack) are 3.50 mm apart",
+    );
+    check(
+        |s| {
+            let twin = s[3].clone();
+            s.push(twin);
+            set(&mut s[10], tags::SOP_INSTANCE_UID, VR::UI, "1.2.3.1.77");
+        },
+        "lie at the same place",
+    );
+    check(
+        |s| {
+            let mut second = s.clone();
+            second.iter_mut().enumerate().for_each(|(k, slice)| {
+                set(
+                    slice,
+                    tags::SOP_INSTANCE_UID,
+                    VR::UI,
+                    &format!("1.2.3.1.{}", 2000 + k),
+                );
+            });
+            s.append(&mut second);
+        },
+        "all 10 places were imaged 2 times",
+    );
+    check(
+        |s| {
+            s.iter_mut().enumerate().for_each(|(k, slice)| {
+                set_decimals(
+                    slice,
+                    tags::IMAGE_POSITION_PATIENT,
+                    &[-20.0, k as f64, 100.0 + 2.5 * k as f64],
+                );
+            });
+        },
+        "a tilted gantry",
+    );
+    check(
+        |s| set(&mut s[0], tags::FRAME_OF_REFERENCE_UID, VR::UI, "1.2.3.8"),
+        "different frames of reference",
+    );
+    check(
+        |s| {
+            s.iter_mut()
+                .for_each(|slice| set(slice, tags::NUMBER_OF_FRAMES, VR::IS, "1"));
+        },
+        "loaded [6, 5, 10]",
+    );
+}
+
+#[test]
+fn rounding_of_positions_and_directions_is_no_fault() {
+    check(
+        |s| {
+            for (k, slice) in s.iter_mut().enumerate() {
+                let jitter = [0.004, -0.003, 0.0, 0.005][k % 4];
+                set_decimals(
+                    slice,
+                    tags::IMAGE_POSITION_PATIENT,
+                    &[-20.0 + jitter, -30.0, 100.0 + 2.5 * k as f64 - jitter],
+                );
+                set_decimals(
+                    slice,
+                    tags::IMAGE_ORIENTATION_PATIENT,
+                    &[1.0, jitter / 50.0, 0.0, -jitter / 50.0, 1.0, 0.0],
+                );
+            }
+        },
+        "loaded [6, 5, 10] findings [] notes []",
+    );
+}
+
+#[test]
+fn scouts_in_the_series_are_left_aside_without_a_finding() {
+    let sideways = |s: &mut Vec<Slice>, image_type: &str| {
+        let mut scout = s[0].clone();
+        set(&mut scout, tags::SOP_INSTANCE_UID, VR::UI, "1.2.3.1.5");
+        set(&mut scout, tags::IMAGE_TYPE, VR::CS, image_type);
+        set_decimals(
+            &mut scout,
+            tags::IMAGE_ORIENTATION_PATIENT,
+            &[0.0, 1.0, 0.0, 0.0, 0.0, -1.0],
+        );
+        s.push(scout);
+    };
+    check(
+        |s| sideways(s, "ORIGINAL\\PRIMARY\\LOCALIZER"),
+        "loaded [6, 5, 10] findings [] notes [\"file",
+    );
+    check(
+        |s| sideways(s, "ORIGINAL\\PRIMARY\\AXIAL"),
+        "another orientation than the other slices\"]",
+    );
+    check(
+        |s| {
+            set_decimals(&mut s[9], tags::PIXEL_SPACING, &[0.5, 0.5]);
+        },
+        "loaded [6, 5, 9] findings [\"file IM06.dcm of the chosen series was left aside: another pixel spacing",
+    );
+    check(
+        |s| {
+            for slice in &mut s[5..] {
+                set_decimals(slice, tags::PIXEL_SPACING, &[0.5, 0.5]);
+            }
+        },
+        "it mixes 5 slices with 5 others (another pixel spacing",
+    );
+}
+
+#[test]
+fn pixels_that_mean_something_else_are_refused() {
+    let all = |change: fn(&mut Slice)| move |s: &mut Vec<Slice>| s.iter_mut().for_each(change);
+    check(
+        all(|s| set(s, tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "MONOCHROME1")),
+        "pixels of the kind MONOCHROME1",
+    );
+    check(
+        all(|s| set(s, tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "PALETTE COLOR")),
+        "pixels of the kind PALETTE COLOR",
+    );
+    let two_frames = |s: &mut Slice| {
+        set(s, tags::NUMBER_OF_FRAMES, VR::IS, "2");
+        s.put(DataElement::new(
+            tags::PIXEL_DATA,
+            VR::OW,
+            PrimitiveValue::U16([0; 60].as_slice().into()),
+        ));
+    };
+    check(
+        all(two_frames),
+        "has 2 frames; multi-frame images are not supported yet [unsupported]",
+    );
+    check(
+        all(|s| set(s, tags::NUMBER_OF_FRAMES, VR::IS, "2")),
+        "its pixel data have 60 bytes, but its size needs 120",
+    );
+}
+
+#[test]
+fn stored_values_become_hu_slice_by_slice() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut slices = Scan::default().slices();
+    for (k, slice) in slices.iter_mut().enumerate() {
+        set_decimals(slice, tags::RESCALE_SLOPE, &[0.5 + k as f64]);
+        set_number(slice, tags::BITS_STORED, 12);
+        set_number(slice, tags::HIGH_BIT, 11);
+        set_number(slice, tags::PIXEL_REPRESENTATION, 0);
+    }
+    write(folder.path(), &slices);
+    let series = load(folder.path()).unwrap();
+    for k in 0..10 {
+        let expected = f64::from(stored(5, 4, k)) * (0.5 + k as f64) - 1024.0;
+        assert_eq!(
+            series.image.get(VoxelIndex { i: 5, j: 4, k }),
+            Some(expected as f32)
+        );
+    }
+}
+
+#[test]
+fn silent_assumptions_are_findings() {
+    check(
+        |s| {
+            for slice in s.iter_mut() {
+                slice.remove_element(tags::RESCALE_SLOPE);
+            }
+        },
+        "no Rescale Slope and Intercept",
+    );
+    check(
+        |s| {
+            for slice in s.iter_mut() {
+                slice.remove_element(tags::SERIES_INSTANCE_UID);
+            }
+        },
+        "UIDs were derived",
+    );
+}
+
+/// Damages the file of the slice at `k`, counted along the stack.
+fn damaged(k: usize, damage: impl Fn(Vec<u8>) -> Vec<u8>) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let slices = Scan::default().slices();
+    let names = write(folder.path(), &slices);
+    std::fs::write(folder.path().join(&names[k]), damage(file(&slices[k]))).unwrap();
+    outcome(folder.path())
+}
+
+#[test]
+fn a_damaged_file_is_a_gap_or_a_finding() {
+    let truncated = |bytes: Vec<u8>| bytes[..bytes.len() - 9].to_vec();
+    assert!(damaged(0, truncated).contains("loaded [6, 5, 9] findings [\"file IM03.dcm of the chosen series was left out: it is truncated"));
+    let inside = damaged(4, truncated);
+    assert!(
+        inside.contains("are 5.00 mm apart")
+            && inside.contains("1 damaged files of this series were left out, such as IM01.dcm"),
+        "{inside}"
+    );
+    let text = |_| b"this is a text file, but it is called .dcm".to_vec();
+    assert!(damaged(9, text).contains("findings [\"file IM06.dcm was left out: it is named like a DICOM file, but its content is none\"]"));
+    let lie = |mut bytes: Vec<u8>| {
+        let at = bytes
+            .windows(8)
+            .position(|w| w == b"\x10\x00\x10\x00PN\x08\x00")
+            .unwrap();
+        bytes[at + 6..at + 8].copy_from_slice(b"\xf0\xff");
+        bytes
+    };
+    assert!(damaged(9, lie).contains("claims 65520 bytes, but the file has"));
+}
+
+#[test]
+fn copies_count_once_and_must_be_copies() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut slices = Scan::default().slices();
+    write(folder.path(), &slices);
+    std::fs::create_dir(folder.path().join("again")).unwrap();
+    std::fs::write(folder.path().join("again/3"), file(&slices[3])).unwrap();
+    assert!(
+        outcome(folder.path()).contains("loaded [6, 5, 10] findings [] notes [\"file again/3")
+            || outcome(folder.path()).contains("a copy of file again/3")
+    );
+    set(&mut slices[3], tags::RESCALE_INTERCEPT, VR::DS, "-1000");
+    std::fs::write(folder.path().join("again/3"), file(&slices[3])).unwrap();
+    assert!(
+        outcome(folder.path()).contains("have the same SOP Instance UID, but not the same content")
+    );
+}
