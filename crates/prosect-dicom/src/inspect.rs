@@ -53,27 +53,7 @@ pub fn inspect(
         (progress, cancel),
         |index, reader, length| look_at(pointers[index], reader, length, limits),
     )?;
-    let unreadable = unreadable.into_iter().map(|(label, reason)| LeftOut {
-        label,
-        reason,
-        kind: LeftOutKind::Unreadable,
-        series_uid: None,
-    });
-    let mut left_out: Vec<LeftOut> = unreadable.collect();
-    let mut instances = Vec::new();
-    for (source, seen) in pointers.iter().zip(seen) {
-        match seen {
-            Ok(Seen::Instance(instance)) => instances.push(*instance),
-            Ok(Seen::Directory) => {}
-            Ok(Seen::LeftOut(file)) => left_out.push(file),
-            Err(reason) => left_out.push(LeftOut {
-                label: source.label.clone(),
-                reason,
-                kind: LeftOutKind::Unreadable,
-                series_uid: None,
-            }),
-        }
-    }
+    let (instances, mut left_out) = sort_out(&sources, seen, unreadable);
     if let (true, [file]) = (single, left_out.as_slice()) {
         return Err(failure_of(file));
     }
@@ -90,6 +70,34 @@ pub fn inspect(
         studies,
         left_out,
     })
+}
+
+/// Instances, and files that are left out.
+fn sort_out(
+    sources: &[Source],
+    seen: Vec<Result<Seen, String>>,
+    unreadable: Vec<(String, String)>,
+) -> (Vec<Instance>, Vec<LeftOut>) {
+    let lost = |label, reason| LeftOut {
+        label,
+        reason,
+        kind: LeftOutKind::Unreadable,
+        series_uid: None,
+    };
+    let mut left_out: Vec<LeftOut> = unreadable
+        .into_iter()
+        .map(|(label, reason)| lost(label, reason))
+        .collect();
+    let mut instances = Vec::new();
+    for (source, seen) in sources.iter().zip(seen) {
+        match seen {
+            Ok(Seen::Instance(instance)) => instances.push(*instance),
+            Ok(Seen::Directory) => {}
+            Ok(Seen::LeftOut(file)) => left_out.push(file),
+            Err(reason) => left_out.push(lost(source.label.clone(), reason)),
+        }
+    }
+    (instances, left_out)
 }
 
 /// The error for an input that is one bad file.

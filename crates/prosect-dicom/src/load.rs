@@ -1,12 +1,16 @@
 //! From a chosen series to a volume: every slice read, checked and rescaled, in order along the normal.
 
+mod remark;
+
 use std::io::Read;
 use std::sync::Mutex;
 
+use dicom_dictionary_std::{tags, uids};
 use prosect_base::{Cancel, Fault, Limits, Phi, Progress};
 use prosect_volume::{SliceStack, Volume};
 
 use crate::arrange::check_stack;
+use crate::attribute;
 use crate::error::DicomError;
 use crate::file::{FileHeader, HeaderFailure};
 use crate::inventory::Series;
@@ -72,6 +76,8 @@ struct SliceOutcome {
     rescale: Rescale,
     bits_stored: usize,
     lossy: bool,
+    /// What the rescaled values are, where the header says so.
+    unit: Option<String>,
 }
 
 /// Why one slice could not be read.
@@ -122,7 +128,9 @@ pub fn load_series(
         .iter()
         .filter_map(|outcome| outcome.as_ref().ok())
         .collect();
-    let (findings, notes) = remarks(series, &lost, &read);
+    let mut findings = remark::lost_files(series, &lost);
+    findings.extend(remark::assumptions(series, &read));
+    let notes = remark::notes(series, &read);
     let middle = order[kept[kept.len() / 2]];
     Ok(ImageSeries {
         image,
@@ -245,12 +253,12 @@ fn read_slice(
         rescale: Rescale::of(&header),
         bits_stored: form.bits_stored,
         lossy: is_lossy(&header),
+        unit: attribute::text(&header.data, tags::RESCALE_TYPE),
     })
 }
 
 fn is_lossy(header: &FileHeader) -> bool {
-    use dicom_dictionary_std::{tags, uids};
-    let flagged = crate::attribute::text(&header.data, tags::LOSSY_IMAGE_COMPRESSION)
+    let flagged = attribute::text(&header.data, tags::LOSSY_IMAGE_COMPRESSION)
         .is_some_and(|flag| flag == "01");
     let process = matches!(
         header.transfer_syntax.as_str(),
@@ -358,74 +366,6 @@ fn read_header(series: &Series, index: usize, limits: &Limits) -> Result<SourceH
             reason: "it changed while it was read".to_owned(),
         }),
     }
-}
-
-/// What to tell of a series that was read.
-fn remarks(series: &Series, lost: &[Lost], read: &[&SliceOutcome]) -> (Vec<Finding>, Vec<String>) {
-    let mut findings = Vec::new();
-    let mut notes = Vec::new();
-    for (index, reason) in lost {
-        let message = format!(
-            "{} of the chosen series was left out at the end of the stack: {reason}",
-            series.instances[*index].name()
-        );
-        findings.push(Finding {
-            code: "file_left_out",
-            message,
-        });
-    }
-    for file in &series.lost {
-        let message = format!(
-            "file {} of the chosen series was left out: {}",
-            file.label, file.reason
-        );
-        findings.push(Finding {
-            code: "file_left_out",
-            message,
-        });
-    }
-    for aside in &series.aside {
-        let message = format!(
-            "file {} of the chosen series was left aside: {}",
-            aside.label, aside.reason
-        );
-        if aside.is_finding() {
-            findings.push(Finding {
-                code: "file_left_out",
-                message,
-            });
-        } else {
-            notes.push(message);
-        }
-    }
-    let first = &series.instances[series.arrangement.order[0]];
-    if first.anonymous {
-        let message = "the files name no study or no series; UIDs were derived, so objects made from them will not join the patient's study in an archive".to_owned();
-        findings.push(Finding {
-            code: "series_without_uid",
-            message,
-        });
-    }
-    if series.modality == "CT" && read.iter().any(|slice| !slice.rescale.stated) {
-        let message = "the CT does not say how its numbers become HU (no Rescale Slope and Intercept); they were taken as HU".to_owned();
-        findings.push(Finding {
-            code: "no_rescale",
-            message,
-        });
-    }
-    if series.modality == "CT" && read.iter().any(|slice| slice.bits_stored <= 8) {
-        findings.push(Finding {
-            code: "few_gray_levels",
-            message: "the CT has 256 gray levels only; it is no diagnostic original".to_owned(),
-        });
-    }
-    if read.iter().any(|slice| slice.lossy) {
-        notes.push("the images were compressed with loss".to_owned());
-    }
-    if first.unsure_text {
-        notes.push("the files use a character set that is not declared or not known; names may be repeated wrongly".to_owned());
-    }
-    (findings, notes)
 }
 
 impl From<PixelFailure> for SliceFailure {

@@ -2,7 +2,7 @@
 //!
 //! The network was trained on abdomens and answers something everywhere: shoulders, brain, even
 //! the air beside a neck. What it answers on a liver differs: it is sure of the inside, and the
-//! inside has a liver's density and place. The bounds were set on 34 head-and-neck CTs without a
+//! inside has a liver's density and place. The bounds were set on 51 head-and-neck CTs without a
 //! liver and on 20 slabs and volumes with one (see the model card).
 
 use prosect_volume::{Connectivity, IndexBox, Volume, components, dilate, erode};

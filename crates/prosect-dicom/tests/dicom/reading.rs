@@ -1,14 +1,15 @@
 //! A series becomes the right volume, or a clear refusal.
 
+use dicom_core::value::PixelFragmentSequence;
 use dicom_core::{DataElement, PrimitiveValue, VR};
-use dicom_dictionary_std::tags;
+use dicom_dictionary_std::{tags, uids};
 use prosect_base::{Cancel, Faulty, Limits, Silent};
 use prosect_dicom::{
     Choice, DicomError, ImageSeries, Inventory, choose_series, inspect, load_series,
 };
 use prosect_volume::VoxelIndex;
 
-use crate::scan::{Scan, Slice, file, set, set_decimals, set_number, stored, write};
+use crate::scan::{Scan, Slice, file, file_in, set, set_decimals, set_number, stored, write};
 
 pub(crate) fn look(path: &std::path::Path) -> Result<Inventory, DicomError> {
     inspect(path, &Limits::default(), &Silent, &Cancel::new())
@@ -152,8 +153,9 @@ fn stacks_that_are_no_grid_are_refused_with_their_slices() {
     );
     check(
         |s| {
-            s.iter_mut()
-                .for_each(|slice| set(slice, tags::NUMBER_OF_FRAMES, VR::IS, "1"));
+            for slice in s.iter_mut() {
+                set(slice, tags::NUMBER_OF_FRAMES, VR::IS, "1");
+            }
         },
         "loaded [6, 5, 10]",
     );
@@ -273,6 +275,14 @@ fn silent_assumptions_are_findings() {
     check(
         |s| {
             for slice in s.iter_mut() {
+                set(slice, tags::RESCALE_TYPE, VR::LO, "HU_MOD");
+            }
+        },
+        "the values of this CT are HU_MOD, not HU",
+    );
+    check(
+        |s| {
+            for slice in s.iter_mut() {
                 slice.remove_element(tags::RESCALE_SLOPE);
             }
         },
@@ -335,5 +345,53 @@ fn copies_count_once_and_must_be_copies() {
     std::fs::write(folder.path().join("again/3"), file(&slices[3])).unwrap();
     assert!(
         outcome(folder.path()).contains("have the same SOP Instance UID, but not the same content")
+    );
+}
+
+/// The default scan in a compressed transfer syntax, each slice of one value, with the image at `k` changed.
+fn compressed(transfer_syntax: &str, damaged: &[usize]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    for (k, mut slice) in Scan::default().slices().into_iter().enumerate() {
+        // PS3.5 annex G: two segments, each one run of the 30 pixels.
+        let mut image: Vec<u8> = [2_u32, 64, 66]
+            .into_iter()
+            .chain([0; 13])
+            .flat_map(u32::to_le_bytes)
+            .collect();
+        image.extend([227, 0, 227, k as u8]);
+        if damaged.contains(&k) {
+            image.truncate(66);
+        }
+        let fragments = PixelFragmentSequence::new_fragments(vec![image]);
+        slice.put(DataElement::new(tags::PIXEL_DATA, VR::OB, fragments));
+        std::fs::write(
+            folder.path().join(format!("{k}")),
+            file_in(&slice, transfer_syntax),
+        )
+        .unwrap();
+    }
+    outcome(folder.path())
+}
+
+#[test]
+fn damage_found_while_decoding_is_a_finding_only_at_the_ends() {
+    let whole = compressed(uids::RLE_LOSSLESS, &[]);
+    assert!(
+        whole.contains("loaded [6, 5, 10] findings [] notes []"),
+        "{whole}"
+    );
+    let ends = compressed(uids::RLE_LOSSLESS, &[0, 1, 9]);
+    assert!(ends.contains("loaded [6, 5, 7]") && ends.contains("instance 1 (file 9) of the chosen series was left out at the end of the stack: its RLE image ends too early"), "{ends}");
+    let inside = compressed(uids::RLE_LOSSLESS, &[4]);
+    assert!(
+        inside.contains("instance 6 (file 4): its RLE image ends too early [malformed]"),
+        "{inside}"
+    );
+    let all: Vec<usize> = (0..10).collect();
+    assert!(compressed(uids::RLE_LOSSLESS, &all).contains("; 9 more slices cannot be read either"));
+    let unknown = compressed(uids::HTJ2K_LOSSLESS, &[]);
+    assert!(
+        unknown.contains("is not supported; 9 more slices") && unknown.contains("[unsupported]"),
+        "{unknown}"
     );
 }

@@ -157,8 +157,13 @@ pub(crate) fn set_decimals(slice: &mut Slice, tag: Tag, numbers: &[f64]) {
 
 /// A slice as a file.
 pub(crate) fn file(slice: &Slice) -> Vec<u8> {
+    file_in(slice, uids::EXPLICIT_VR_LITTLE_ENDIAN)
+}
+
+/// A slice as a file of a transfer syntax; its pixel data must fit.
+pub(crate) fn file_in(slice: &Slice, transfer_syntax: &str) -> Vec<u8> {
     let meta = FileMetaTableBuilder::new()
-        .transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN)
+        .transfer_syntax(transfer_syntax)
         .media_storage_sop_class_uid(uids::CT_IMAGE_STORAGE)
         .media_storage_sop_instance_uid("1.2.3.4")
         .build()

@@ -129,7 +129,9 @@ fn places_in(bytes: &[u8]) -> Places {
             }
         }
     }
-    places.values_mut().for_each(|found| found.sort_unstable());
+    for found in places.values_mut() {
+        found.sort_unstable();
+    }
     places
 }
 
@@ -291,15 +293,31 @@ fn the_object_tells_what_it_is() {
     assert_eq!(places_in(&bytes)[&3].len(), 0);
 }
 
+/// A disk that is full after some bytes.
+struct Full(usize);
+impl std::io::Write for Full {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 = self
+            .0
+            .checked_sub(bytes.len())
+            .ok_or_else(|| std::io::Error::from(std::io::ErrorKind::StorageFull))?;
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[track_caller]
+fn check(outcome: Result<Vec<u8>, DicomError>, expected: &str) {
+    let error = outcome.unwrap_err().to_string();
+    assert!(error.contains(expected), "{error} does not say {expected}");
+}
+
 #[test]
 fn what_does_not_belong_together_is_refused() {
     let source = series(&Scan::default(), |_| {});
     let grid = source.image.grid().clone();
-    #[track_caller]
-    fn check(outcome: Result<Vec<u8>, DicomError>, expected: &str) {
-        let error = outcome.unwrap_err().to_string();
-        assert!(error.contains(expected), "{error} does not say {expected}");
-    }
     let elsewhere =
         Grid::axis_aligned(grid.shape(), grid.spacing_mm(), Point::new([0.0; 3])).unwrap();
     let moved = Segmentation::new(vec![half(&elsewhere, 1)], vec![segment(1, 0, "liver")]).unwrap();
@@ -324,20 +342,6 @@ fn what_does_not_belong_together_is_refused() {
         ),
         "longer than 64 characters",
     );
-    /// A disk that is full after some bytes.
-    struct Full(usize);
-    impl std::io::Write for Full {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 = self
-                .0
-                .checked_sub(bytes.len())
-                .ok_or_else(|| std::io::Error::from(std::io::ErrorKind::StorageFull))?;
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
     let error = write_seg(&whole, &source, &options(), &mut Full(3000)).unwrap_err();
     assert!(matches!(error, DicomError::Io { .. }), "{error}");
 }
