@@ -76,6 +76,26 @@ impl Raster {
             }
         }
     }
+
+    /// Writes the letters of the left, right, top and bottom side.
+    pub(super) fn write_sides(&mut self, [left, right, top, bottom]: [&str; 4]) {
+        let scale = (self.width / 200).max(1);
+        let (w, h, glyph, yellow) = (self.width, self.height, 8 * scale, [255, 220, 80]);
+        self.write(left, [4, h / 2 - glyph / 2], scale, yellow);
+        self.write(
+            right,
+            [w.saturating_sub(glyph + 2), h / 2 - glyph / 2],
+            scale,
+            yellow,
+        );
+        self.write(top, [w / 2 - glyph / 2, 4], scale, yellow);
+        self.write(
+            bottom,
+            [w / 2 - glyph / 2, h.saturating_sub(glyph + 2)],
+            scale,
+            yellow,
+        );
+    }
 }
 
 /// The raster as PNG.

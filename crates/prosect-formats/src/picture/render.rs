@@ -71,22 +71,7 @@ pub fn render(shaded: &[Shaded<'_>], view: ViewFrom, size: usize) -> Raster {
             draw_triangle(&mut raster, &mut depth, corners, part.color);
         }
     }
-    let (scale, gray) = ((size / 200).max(1), [255, 220, 80]);
-    let (glyph, [left, right, top, bottom]) = (8 * scale, letters);
-    raster.write(left, [4, size / 2 - glyph / 2], scale, gray);
-    raster.write(
-        right,
-        [size.saturating_sub(glyph + 2), size / 2 - glyph / 2],
-        scale,
-        gray,
-    );
-    raster.write(top, [size / 2 - glyph / 2, 4], scale, gray);
-    raster.write(
-        bottom,
-        [size / 2 - glyph / 2, size.saturating_sub(glyph + 2)],
-        scale,
-        gray,
-    );
+    raster.write_sides(letters);
     raster
 }
 

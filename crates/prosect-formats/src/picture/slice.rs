@@ -134,7 +134,7 @@ pub fn draw_slice(
     for (mask, overlay) in inside.iter().zip(overlays) {
         outline(&mut raster, mask, overlay.color);
     }
-    letter(&mut raster, letters);
+    raster.write_sides(letters);
     raster
 }
 
@@ -201,27 +201,6 @@ fn bright(color: Rgb) -> [u8; 3] {
     color
         .0
         .map(|c| (u16::from(c) * 235 / u16::from(largest)) as u8)
-}
-
-/// The letters of the four sides.
-fn letter(raster: &mut Raster, [left, right, top, bottom]: [&str; 4]) {
-    let (w, h) = (raster.width(), raster.height());
-    let scale = (w / 200).max(1);
-    let (glyph, yellow) = (8 * scale, [255, 220, 80]);
-    raster.write(left, [4, h / 2 - glyph / 2], scale, yellow);
-    raster.write(
-        right,
-        [w.saturating_sub(glyph + 2), h / 2 - glyph / 2],
-        scale,
-        yellow,
-    );
-    raster.write(top, [w / 2 - glyph / 2, 4], scale, yellow);
-    raster.write(
-        bottom,
-        [w / 2 - glyph / 2, h.saturating_sub(glyph + 2)],
-        scale,
-        yellow,
-    );
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+//! What is true of the phantom, whoever samples it.
+
 use prosect_base::{Cancel, Silent};
 use prosect_segmentation::measure::{centroid, volume_ml};
 use prosect_volume::{Affine, Grid, Point, Vector, VoxelIndex};
