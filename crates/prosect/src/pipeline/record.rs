@@ -43,12 +43,11 @@ pub(crate) fn case(
         structure: f.structure.clone(),
     }));
     findings.extend(made.findings.iter().cloned());
-    let mut parameters: BTreeMap<String, serde_json::Value> = output
+    let parameters: BTreeMap<String, serde_json::Value> = output
         .parameters
         .iter()
         .map(|(name, value)| (name.clone(), value.clone().into()))
         .collect();
-    parameters.insert("instruction_set".into(), model.isa_name().into());
     let structures = segmentation
         .segments()
         .iter()

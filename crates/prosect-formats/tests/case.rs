@@ -1,0 +1,24 @@
+//! Every past version of `case.json` is read, and the present one is written as it was.
+
+use prosect_formats::case::{CaseRecord, FORMAT_VERSION, Severity};
+
+const VERSION_1: &str = include_str!("golden/case-1.json");
+
+#[test]
+fn version_1_reads_and_writes_the_same() {
+    let case: CaseRecord = serde_json::from_str(VERSION_1).unwrap();
+    assert_eq!(case.format_version, FORMAT_VERSION);
+    assert_eq!(case.structures[0].property_type.value, "10200004");
+    assert_eq!(case.findings[0].severity, Severity::Check);
+    let written = serde_json::to_string_pretty(&case).unwrap() + "\n";
+    assert_eq!(written, VERSION_1);
+}
+
+#[test]
+fn a_field_that_nobody_knows_is_refused() {
+    let unknown = VERSION_1.replacen("\"review\"", "\"reviewed_by\": \"X\", \"review\"", 1);
+    let error = serde_json::from_str::<CaseRecord>(&unknown)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("reviewed_by"), "{error}");
+}
