@@ -77,12 +77,17 @@ fn line(listed: &Listed) -> String {
         .iter()
         .map(|s| s.structure.name.as_str())
         .collect();
+    let modalities: Vec<String> = manifest
+        .modalities
+        .iter()
+        .map(|m| format!("{} ({})", m.modality, m.status))
+        .collect();
     format!(
-        "{:<20} {:<8} {:<8} {}  ({})\n",
+        "{} {}  {}  {}  {}\n",
         manifest.name,
         manifest.version,
-        manifest.modalities().join(","),
         structures.join(", "),
+        modalities.join(", "),
         origin(listed)
     )
 }

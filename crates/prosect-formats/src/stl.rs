@@ -30,8 +30,12 @@ pub fn write(
     })?;
     let io = FormatsError::io("writing the STL file");
     // A header that began with `solid` would be taken for text.
+    let algorithm = part
+        .algorithm
+        .as_ref()
+        .map_or_else(String::new, |a| format!(" by {}", a.short()));
     let text = format!(
-        "prosect {} {} LPS mm {}",
+        "prosect {} {} LPS mm {}{algorithm}",
         env!("CARGO_PKG_VERSION"),
         part.review,
         part.word()

@@ -45,6 +45,15 @@ pub struct Algorithm {
     pub source: String,
 }
 
+impl Algorithm {
+    /// Name, version and the first eight digits of the hash, for where room is short:
+    /// `liver-ct 0.3.0 31b49cf7`.
+    pub fn short(&self) -> String {
+        let hash: String = self.weights_sha256.chars().take(8).collect();
+        format!("{} {} {hash}", self.name, self.version)
+    }
+}
+
 /// One structure in one segmentation. Its DICOM Segment Number is its place in the list, from 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Segment {

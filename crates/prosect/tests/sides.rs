@@ -1,6 +1,11 @@
 //! The network knows left from right: on the phantom it finds the liver, on the mirrored phantom it
 //! does not. A swap of sides anywhere between scanner and network would turn the two round.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test stops at the first thing that is wrong"
+)]
+
 use prosect::base::{Cancel, Silent};
 use prosect::model::{ModelStore, SegmentOptions, segment};
 use prosect::phantom::Phantom;

@@ -10,7 +10,7 @@ use prosect_formats::case::{CaseRecord, FileRecord, describe_file, write_json};
 use prosect_formats::nifti::{self, WriteOptions};
 use prosect_formats::report::write_report;
 use prosect_formats::{FormatsError, SurfacePart, glb, obj, stl};
-use prosect_segmentation::{Segment, Segmentation, measure};
+use prosect_segmentation::{Algorithm, Segment, Segmentation, measure};
 use prosect_surface::Surface;
 use prosect_volume::Volume;
 
@@ -92,18 +92,28 @@ impl<'a> Bundle<'a> {
         segmentation: &Segmentation,
         confidence: &Volume<u8>,
     ) -> Result<(), PipelineError> {
+        let made_by = segmentation
+            .segments()
+            .iter()
+            .filter_map(|s| s.algorithm.as_ref())
+            .map(Algorithm::short);
+        let review = segmentation.review().label();
         let description = format!(
-            "prosect {} {}",
+            "prosect {} {review} by {}",
             crate::VERSION,
-            segmentation.review().label()
+            made_by.collect::<Vec<_>>().join(", ")
         );
         let options = WriteOptions {
             description,
             ..WriteOptions::default()
         };
+        let of_image = WriteOptions {
+            description: format!("prosect {}, the image as it was read", crate::VERSION),
+            ..WriteOptions::default()
+        };
         if let Some(image) = image {
             self.add("image.nii.gz", "what was segmented, NIfTI", |out| {
-                nifti::write_image(image, &options, out).map_err(in_file("image.nii.gz"))
+                nifti::write_image(image, &of_image, out).map_err(in_file("image.nii.gz"))
             })?;
         }
         let mut names = Vec::new();

@@ -4,7 +4,7 @@ use prosect_formats::picture::{
     Overlay, Plane, Raster, Shaded, ViewFrom, Window, draw_slice, encode_png, render,
 };
 use prosect_formats::report::Picture;
-use prosect_segmentation::{Segmentation, measure};
+use prosect_segmentation::{Algorithm, Segmentation, measure};
 use prosect_surface::Surface;
 use prosect_volume::{IndexBox, Lps, Point, Volume};
 
@@ -87,7 +87,16 @@ pub(crate) fn draw(
         ),
         (render(&parts, ViewFrom::Below, SIZE), "Surfaces from below"),
     ];
-    let preview = encode_png(&four(&views.each_ref().map(|v| &v.0), case_code))?;
+    let algorithms = segmentation
+        .segments()
+        .iter()
+        .filter_map(|s| s.algorithm.as_ref());
+    let made_by: Vec<String> = algorithms.map(Algorithm::short).collect();
+    let preview = encode_png(&four(
+        &views.each_ref().map(|v| &v.0),
+        case_code,
+        &made_by.join(", "),
+    ))?;
     let report = views.iter().map(|(raster, caption)| {
         Ok(Picture {
             png: encode_png(raster)?,
@@ -101,10 +110,10 @@ pub(crate) fn draw(
 }
 
 /// The first four views in a square, under a line that says what this is.
-fn four(views: &[&Raster; 8], case_code: &str) -> Raster {
+fn four(views: &[&Raster; 8], case_code: &str, made_by: &str) -> Raster {
     let header = 32;
     let mut sheet = Raster::filled(2 * SIZE + GAP, header + 2 * SIZE + GAP, [38, 44, 52]);
-    let title = format!("Prosect case {case_code}: UNREVIEWED, research use only");
+    let title = format!("Prosect case {case_code}: UNREVIEWED, by {made_by}");
     sheet.write(&title, [8, 8], 2, [255, 220, 80]);
     for (n, view) in views[..4].iter().enumerate() {
         sheet.paste(
