@@ -26,7 +26,7 @@ impl Default for Limits {
             unpacked_bytes: 16 << 30,
             files: 200_000,
             voxels: 1 << 31,
-            edge: 1 << 15,
+            edge: 1 << 13,
             depth: 64,
         }
     }

@@ -2,10 +2,11 @@
 //! otherwise, always on stderr; and Ctrl-C.
 
 use std::io::{IsTerminal, Write};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use prosect::base::{Cancel, Progress};
+use prosect::pipeline::{HalfMade, Stage};
 
 use crate::failure::Failure;
 
@@ -20,6 +21,8 @@ pub(crate) struct Session {
     pub(crate) cancel: Cancel,
     /// Threads for the work.
     pub(crate) threads: usize,
+    /// Removed when the user presses Ctrl-C twice.
+    half_made: Arc<Mutex<Option<HalfMade>>>,
     line: Mutex<Line>,
     is_terminal: bool,
 }
@@ -36,10 +39,15 @@ impl Session {
     pub(crate) fn start(threads: Option<usize>) -> Result<Self, Failure> {
         let cancel = Cancel::new();
         let asked = cancel.clone();
+        let half_made = Arc::new(Mutex::new(None::<HalfMade>));
+        let at_exit = Arc::clone(&half_made);
         ctrlc::set_handler(move || {
             if asked.is_requested() {
                 // The second time the user does not want to wait for a clean end.
-                std::process::exit(130);
+                if let Ok(Some(half_made)) = at_exit.lock().as_deref() {
+                    half_made.remove();
+                }
+                std::process::exit(2);
             }
             asked.request();
         })
@@ -55,9 +63,17 @@ impl Session {
         Ok(Self {
             cancel,
             threads,
+            half_made,
             line,
             is_terminal: std::io::stderr().is_terminal(),
         })
+    }
+
+    /// Makes sure that nothing of the stage stays behind when Ctrl-C is pressed twice.
+    pub(crate) fn guard(&self, stage: &Stage) {
+        if let Ok(mut half_made) = self.half_made.lock() {
+            *half_made = Some(stage.half_made());
+        }
     }
 
     /// Ends a moving line, so that what follows stands on its own.
@@ -145,9 +161,35 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// A text of foreign origin (a file name, a description) on one line and without what a terminal
+/// would obey: control characters, and marks that turn the direction of writing.
+pub(crate) fn plain(text: &str) -> String {
+    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars()
+        .map(|c| match c {
+            '\n' | '\t' => ' ',
+            c if c.is_control() || turns(c) => '\u{fffd}',
+            c => c,
+        })
+        .collect()
+}
+
 /// Prints a value as JSON on stdout.
 pub(crate) fn print_json<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
     let text =
         serde_json::to_string_pretty(value).map_err(|error| Failure::machine(error.to_string()))?;
     print(&(text + "\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn a_file_name_cannot_command_the_terminal() {
+        let name = "a\u{1b}]0;title\u{7}\n\u{9b}31m\u{202e}b.dcm";
+        let shown = plain(name);
+        assert_eq!(shown, "a\u{fffd}]0;title\u{fffd} \u{fffd}31m\u{fffd}b.dcm");
+        assert_eq!(plain("Leber ümläut 日本.dcm"), "Leber ümläut 日本.dcm");
+    }
 }

@@ -17,6 +17,7 @@ const SERIES_FOLDER: &str = "dicom";
 pub(crate) fn run(arguments: &Demo, session: &Session) -> Result<Done, Failure> {
     segment_command::require_report_place(&arguments.run)?;
     let stage = Stage::begin(&arguments.output, arguments.run.force)?;
+    session.guard(&stage);
     let series_folder = stage.folder().join(SERIES_FOLDER);
     let phantom = Phantom::abdomen();
     let options = PhantomSeriesOptions::new()?;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use prosect::base::{Fault, Faulty};
 
-use crate::console::{print_json, say};
+use crate::console::{plain, print_json, say};
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -35,9 +35,9 @@ impl Failure {
 
     /// Tells the user and gives the exit code.
     pub(crate) fn report(&self, json: bool) -> ExitCode {
-        say(&format!("error: {}\n", self.message));
+        say(&format!("error: {}\n", plain(&self.message)));
         if let Some(hint) = &self.hint {
-            say(&format!("hint: {hint}\n"));
+            say(&format!("hint: {}\n", plain(hint)));
         }
         if json {
             let error = serde_json::json!({ "error": { "code": self.fault.name(), "message": self.message, "hint": self.hint } });

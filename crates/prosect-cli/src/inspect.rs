@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 
 use prosect::base::Limits;
-use prosect::dicom::{Choice, Inventory, Verdict, choose_series, inspect, judge_series};
+use prosect::dicom::{Choice, Inventory, Series, Verdict, choose_series, inspect, judge_series};
 use prosect::model::ModelStore;
 use serde::Serialize;
 
 use crate::Done;
 use crate::args::Inspect;
-use crate::console::{Session, print, print_json};
+use crate::console::{Session, plain, print, print_json};
 use crate::failure::Failure;
 use crate::models::folder;
 
@@ -101,15 +101,16 @@ pub(crate) fn run(arguments: &Inspect, session: &Session) -> Result<Done, Failur
     } else {
         print(&text(&listing))?;
     }
-    Ok(if has_findings(&inventory) {
+    Ok(if has_findings(&inventory, chosen.as_ref().ok().copied()) {
         Done::WithFindings
     } else {
         Done::Clean
     })
 }
 
-fn has_findings(inventory: &Inventory) -> bool {
-    !inventory.findings().is_empty()
+/// As after `segment`: files that may have been meant for any series, and those of the one taken.
+fn has_findings(inventory: &Inventory, chosen: Option<&Series>) -> bool {
+    !inventory.findings().is_empty() || chosen.is_some_and(Series::has_findings)
 }
 
 fn study_listing<'a>(
@@ -148,7 +149,12 @@ fn text(listing: &Listing<'_>) -> String {
     // Writing to a String cannot fail.
     let mut text = String::new();
     for study in &listing.studies {
-        let _ = writeln!(text, "study {}  {}", study.study_uid, study.description);
+        let _ = writeln!(
+            text,
+            "study {}  {}",
+            plain(study.study_uid),
+            plain(study.description)
+        );
         for series in &study.series {
             let mark = if listing.would_take == Some(series.series_uid) {
                 "=>"
@@ -158,24 +164,31 @@ fn text(listing: &Listing<'_>) -> String {
             let _ = writeln!(
                 text,
                 "{mark} series {}  {}  {}",
-                series.series_uid, series.modality, series.description
+                plain(series.series_uid),
+                plain(series.modality),
+                plain(series.description)
             );
-            let _ = writeln!(text, "     {}", facts(series));
-            let _ = writeln!(text, "     {}", series.reason);
+            let _ = writeln!(text, "     {}", plain(&facts(series)));
+            let _ = writeln!(text, "     {}", plain(series.reason));
         }
     }
     if listing.studies.is_empty() {
-        let _ = writeln!(text, "no DICOM series in {}", listing.input);
+        let _ = writeln!(text, "no DICOM series in {}", plain(&listing.input));
     }
     for file in &listing.left_out {
-        let _ = writeln!(text, "left out: {}: {}", file.file, file.reason);
+        let _ = writeln!(
+            text,
+            "left out: {}: {}",
+            plain(file.file),
+            plain(file.reason)
+        );
     }
     match (listing.would_take, &listing.none_because) {
         (Some(uid), _) => {
-            let _ = writeln!(text, "segment would take series {uid} (marked =>)");
+            let _ = writeln!(text, "segment would take series {} (marked =>)", plain(uid));
         }
         (None, Some(reason)) => {
-            let _ = writeln!(text, "segment would take none: {reason}");
+            let _ = writeln!(text, "segment would take none: {}", plain(reason));
         }
         (None, None) => {}
     }

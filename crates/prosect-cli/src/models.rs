@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::Done;
 use crate::args::{Models, ModelsCommand};
-use crate::console::{print, print_json};
+use crate::console::{plain, print, print_json, say};
 use crate::failure::Failure;
 
 /// Where installed models live: `--models`, else `PROSECT_HOME`, else the user's data folder
@@ -30,11 +30,23 @@ pub(crate) fn folder(asked: Option<&Path>) -> Option<PathBuf> {
 pub(crate) fn run(arguments: &Models) -> Result<Done, Failure> {
     match &arguments.command {
         ModelsCommand::List(list) => {
-            let models = ModelStore::open(folder(list.models.as_deref()).as_deref()).list()?;
+            let store = ModelStore::open(folder(list.models.as_deref()).as_deref());
+            let models = store.list()?;
+            let damaged = store.damaged()?;
             if list.json {
                 print_json(&models.iter().map(card).collect::<Vec<_>>())?;
             } else {
                 print(&models.iter().map(line).collect::<String>())?;
+            }
+            for folder in &damaged {
+                say(&format!(
+                    "damaged: {}: {}\n",
+                    plain(&folder.name),
+                    plain(&folder.error.to_string())
+                ));
+            }
+            if !damaged.is_empty() {
+                return Ok(Done::WithFindings);
             }
         }
         ModelsCommand::Info(info) => {

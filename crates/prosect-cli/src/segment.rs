@@ -25,6 +25,7 @@ pub(crate) fn run(arguments: &Segment, session: &Session) -> Result<Done, Failur
     };
     require_report_place(&arguments.run)?;
     let stage = Stage::begin(&arguments.output, arguments.run.force)?;
+    session.guard(&stage);
     let outcome = segment(&request, &stage, session, &session.cancel)?;
     let folder = stage.commit()?;
     session.end_line();

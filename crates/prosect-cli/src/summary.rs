@@ -7,7 +7,7 @@ use prosect::formats::case::{CaseRecord, Severity};
 
 use crate::Done;
 use crate::args::RunOptions;
-use crate::console::{print, print_json};
+use crate::console::{plain, print, print_json};
 use crate::failure::Failure;
 
 /// Prints the case for people or as JSON; `extra` are lines and JSON fields of the command's own.
@@ -62,14 +62,19 @@ fn text(case: &CaseRecord, folder: &Path, extra: &[(&str, serde_json::Value)]) -
         }
     }
     for (name, value) in extra {
-        let _ = writeln!(text, "{:<20} {}", name.replace('_', " "), value);
+        let _ = writeln!(
+            text,
+            "{:<20} {}",
+            name.replace('_', " "),
+            plain(&value.to_string())
+        );
     }
     for finding in &case.findings {
         let word = match finding.severity {
             Severity::Check => "CHECK",
             Severity::Note => "note",
         };
-        let _ = writeln!(text, "{word}: {}", finding.message);
+        let _ = writeln!(text, "{word}: {}", plain(&finding.message));
     }
     let _ = writeln!(
         text,
@@ -79,8 +84,8 @@ fn text(case: &CaseRecord, folder: &Path, extra: &[(&str, serde_json::Value)]) -
     let _ = writeln!(
         text,
         "the case is in {}; look at {} first",
-        folder.display(),
-        folder.join("report.html").display()
+        plain(&folder.display().to_string()),
+        plain(&folder.join("report.html").display().to_string())
     );
     text
 }

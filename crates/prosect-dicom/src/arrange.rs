@@ -76,7 +76,7 @@ pub(crate) fn arrange(instances: &[Instance]) -> Arrangement {
                 reason,
             });
         }
-        let finding = !differs_in_direction(&instances[stray[0]], &instances[main[0]]);
+        let finding = !lies_across(&instances[stray[0]], &instances[main[0]]);
         out.aside.extend(stray.iter().map(|&index| SetAside {
             index,
             reason: difference.clone(),
@@ -182,11 +182,14 @@ fn group(
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for index in unique {
         let instance = &instances[index];
-        let reason = match (instance.shape, &instance.place) {
-            (None, _) => "no image",
-            _ if instance.is_scout() && !only_scouts => "scout",
-            _ if instance.samples_per_pixel != 1 => "a color picture",
-            (_, None) => "no position in the patient",
+        // Whether it may have been meant as a slice: what tells a place, but has no pixels, lost
+        // them; what has gray pixels, but no place that can be read, lost that.
+        let (reason, finding) = match (instance.shape, &instance.place) {
+            (None, Some(_)) => ("no pixels, though it tells their place", true),
+            (None, None) => ("no image", false),
+            _ if instance.is_scout() && !only_scouts => ("scout", false),
+            _ if instance.samples_per_pixel != 1 => ("a color picture", false),
+            (_, None) => ("no position in the patient that can be read", true),
             _ => {
                 let same = |g: &&mut Vec<usize>| is_same_kind(instance, &instances[g[0]]);
                 match groups.iter_mut().find(same) {
@@ -199,7 +202,7 @@ fn group(
         aside.push(SetAside {
             index,
             reason: reason.to_owned(),
-            finding: false,
+            finding,
             copy_of: None,
         });
     }
@@ -218,6 +221,17 @@ fn differs_in_direction(a: &Instance, b: &Instance) -> bool {
         .as_ref()
         .zip(b.place.as_ref())
         .is_none_or(|(a, b)| !a.is_parallel(b))
+}
+
+/// Slices that cross at less than this are no scout across the stack, but a slice of it gone astray.
+const ACROSS_FROM_DEG: f64 = 30.0;
+
+/// Whether the planes of two slices cross at a large angle, as a scout's and the stack's do.
+fn lies_across(a: &Instance, b: &Instance) -> bool {
+    a.place
+        .as_ref()
+        .zip(b.place.as_ref())
+        .is_none_or(|(a, b)| a.normal().dot(b.normal()).abs() < ACROSS_FROM_DEG.to_radians().cos())
 }
 
 fn difference(a: &Instance, b: &Instance) -> String {

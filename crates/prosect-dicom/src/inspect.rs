@@ -124,6 +124,10 @@ fn look_at(source: &Source, reader: &mut dyn Read, length: u64, limits: &Limits)
     if is_housekeeping(&source.label) {
         return left_out(LeftOutKind::NotDicom, "not DICOM".to_owned(), None);
     }
+    if length == 0 && !file_name(&source.label).starts_with('.') {
+        // A copy that failed often leaves the name and nothing else.
+        return left_out(LeftOutKind::Broken, "it is empty".to_owned(), None);
+    }
     let header = match FileHeader::read(reader, length, limits) {
         Ok(header) => header,
         Err(HeaderFailure::NotDicom) if claims_to_be_dicom(&source.label) => {
@@ -148,7 +152,12 @@ fn look_at(source: &Source, reader: &mut dyn Read, length: u64, limits: &Limits)
     match Instance::of(source.clone(), &header) {
         Err(reason) => left_out(LeftOutKind::Broken, reason, None),
         Ok(instance) => match pixel::require_complete(&header, length) {
-            Err(reason) => left_out(LeftOutKind::Broken, reason, Some(instance.series_uid)),
+            // A file that names no series may have been meant for any.
+            Err(reason) => left_out(
+                LeftOutKind::Broken,
+                reason,
+                Some(instance.series_uid).filter(|uid| !uid.is_empty()),
+            ),
             Ok(()) => Seen::Instance(Box::new(instance)),
         },
     }

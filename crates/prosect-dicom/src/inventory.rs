@@ -166,7 +166,10 @@ impl Series {
             description: first.series_description.clone(),
             number: first.series_number,
             n_instances: instances.len(),
-            n_frames: instances.iter().map(|i| i.n_frames).sum(),
+            // Number of Frames is what a foreign file says.
+            n_frames: instances
+                .iter()
+                .fold(0, |n, instance| n.saturating_add(instance.n_frames)),
             n_slices: arrangement.order.len(),
             shape: first.shape,
             spacing_mm: spacing_k_mm
@@ -192,6 +195,12 @@ impl Series {
 }
 
 impl Series {
+    /// Whether a file of this series is not in its stack, though it may belong there: a person
+    /// must look, whoever takes the series.
+    pub fn has_findings(&self) -> bool {
+        self.aside.iter().chain(&self.lost).any(LeftOut::is_finding)
+    }
+
     /// Adds the damaged files that name this series. A gap that they may explain says so.
     pub(crate) fn add_lost(&mut self, lost: Vec<LeftOut>) {
         if let (Some(first), Some(obstacle)) = (lost.first(), &mut self.arrangement.obstacle) {

@@ -1,5 +1,6 @@
 //! From a chosen series to a volume: every slice read, checked and rescaled, in order along the normal.
 
+mod redact;
 mod remark;
 
 use std::io::Read;

@@ -72,6 +72,11 @@ impl PixelForm {
         }
         let samples = count(data, tags::SAMPLES_PER_PIXEL).unwrap_or(1);
         let photometric = text(data, tags::PHOTOMETRIC_INTERPRETATION).unwrap_or_default();
+        if photometric.is_empty() {
+            return Err(PixelFailure::malformed(
+                "it has no Photometric Interpretation",
+            ));
+        }
         if samples != 1 || photometric != "MONOCHROME2" {
             return Err(PixelFailure::unsupported(format!(
                 "pixels of the kind {photometric} with {samples} channels are not supported, only MONOCHROME2"
@@ -93,7 +98,7 @@ impl PixelForm {
             bits_allocated,
             bits_stored,
             high_bit: count(data, tags::HIGH_BIT).unwrap_or(bits_stored.saturating_sub(1)),
-            signed: count(data, tags::PIXEL_REPRESENTATION).unwrap_or(0) == 1,
+            signed: is_signed(data)?,
         };
         if !matches!(bits_allocated, 8 | 16 | 32) {
             return Err(PixelFailure::unsupported(format!(
@@ -130,6 +135,21 @@ impl PixelForm {
         } else {
             value
         }
+    }
+}
+
+/// Whether samples are two's complement. Where that is not said, it is not guessed: signed samples
+/// read as unsigned would turn air into the densest metal.
+fn is_signed(data: &crate::reader::DataSet) -> Result<bool, PixelFailure> {
+    match count(data, tags::PIXEL_REPRESENTATION) {
+        Some(0) => Ok(false),
+        Some(1) => Ok(true),
+        Some(other) => Err(PixelFailure::malformed(format!(
+            "its Pixel Representation is {other}, neither 0 nor 1"
+        ))),
+        None => Err(PixelFailure::malformed(
+            "it has no Pixel Representation, so nobody knows whether its values have signs",
+        )),
     }
 }
 
@@ -217,7 +237,7 @@ pub(crate) fn read_values(
                 bytes.ok_or_else(|| PixelFailure::malformed("its pixel data are truncated"))?;
             return native::read(bytes, form, (rescale, header.big_endian()), out);
         }
-        None => decode(
+        None => decode_fitting(
             &header.transfer_syntax,
             &fragment::join(&body, pixel.offset)?,
             form,
@@ -250,6 +270,22 @@ fn require_native(transfer_syntax: &str) -> Result<(), PixelFailure> {
     Err(PixelFailure::malformed(format!(
         "it declares {name}, but its pixel data are not encapsulated"
     )))
+}
+
+/// As [`decode`], for forms that say where the bits of a sample are. A codestream has its samples
+/// at the lowest bits; RLE alone keeps them where the data set says.
+fn decode_fitting(
+    transfer_syntax: &str,
+    image: &[u8],
+    form: PixelForm,
+) -> Result<Vec<u32>, PixelFailure> {
+    if transfer_syntax != uids::RLE_LOSSLESS && form.high_bit + 1 != form.bits_stored {
+        return Err(PixelFailure::unsupported(format!(
+            "compressed pixels with Bits Stored {} and High Bit {} are not supported",
+            form.bits_stored, form.high_bit
+        )));
+    }
+    decode(transfer_syntax, image, form)
 }
 
 /// The samples of one compressed image, as many as pixels.
@@ -411,6 +447,28 @@ mod tests {
         check_twin(
             "_JPEGProcess10_12TransferSyntax_1.2.840.10008.1.2.4.55.dcm",
             Err("transfer syntax"),
+        );
+    }
+
+    #[test]
+    fn codestreams_that_contradict_the_header_are_refused() {
+        let name = "transfer-syntaxes/CTImage.dcm_JPEG2000LosslessOnlyTransferSyntax_1.2.840.10008.1.2.4.90.dcm";
+        let Some(file) = shared(name) else {
+            return;
+        };
+        let mut bytes = std::fs::read(file).unwrap();
+        let signed = b"\x28\x00\x03\x01US\x02\x00\x01\x00";
+        let at = bytes.windows(10).position(|w| w == signed).unwrap();
+        bytes[at + 8] = 0;
+        let reason = values(&bytes).unwrap_err();
+        assert!(reason.contains("negative values"), "{reason}");
+        let stored = b"\x28\x00\x01\x01US\x02\x00\x10\x00";
+        let at = bytes.windows(10).position(|w| w == stored).unwrap();
+        bytes[at + 8] = 12;
+        let reason = values(&bytes).unwrap_err();
+        assert!(
+            reason.contains("Bits Stored 12 and High Bit 15"),
+            "{reason}"
         );
     }
 

@@ -81,6 +81,8 @@ pub(crate) struct Reader<'a> {
     layout: Layout,
     depth: usize,
     charset: Charset,
+    /// Inside a sequence that nobody wants: its elements are checked, but not kept.
+    discarding: bool,
     /// Some text could not be decoded.
     pub(crate) unsure_text: bool,
 }
@@ -101,6 +103,7 @@ impl<'a> Reader<'a> {
             layout,
             depth,
             charset: Charset::default(),
+            discarding: false,
             unsure_text: false,
         }
     }
@@ -252,15 +255,19 @@ impl<'a> Reader<'a> {
             if length == UNDEFINED && !matches!(vr, VR::SQ | VR::UN) {
                 return Err(self.broken(&format!("element {tag} of type {vr} has no length")));
             }
+            let outer = self.discarding;
+            self.discarding |= !inside && !is_wanted_sequence(tag);
             let items = self.sequence(tag, written_vr, length)?;
-            if inside || is_wanted_sequence(tag) {
+            let discarded = std::mem::replace(&mut self.discarding, outer);
+            if !discarded {
                 data.put(DataElement::new(
                     tag,
                     VR::SQ,
                     DataSetSequence::new(items, Length::UNDEFINED),
                 ));
             }
-        } else if sequence || !is_wanted(tag) || length as usize > LONGEST_VALUE {
+        } else if sequence || self.discarding || !is_wanted(tag) || length as usize > LONGEST_VALUE
+        {
             self.skip(length as usize, tag)?;
         } else {
             let left = self.total - self.at;
@@ -296,7 +303,12 @@ impl<'a> Reader<'a> {
             let (item, _, item_length) = self.header()?;
             match item {
                 SEQUENCE_END => break,
-                ITEM => items.push(self.item(tag, item_length)?),
+                ITEM => {
+                    let item = self.item(tag, item_length)?;
+                    if !self.discarding {
+                        items.push(item);
+                    }
+                }
                 _ => {
                     return Err(
                         self.broken(&format!("sequence {tag} holds something that is no item"))

@@ -91,6 +91,15 @@ pub enum ModelError {
     /// A grid derived from the image's is impossible.
     #[error("the image's grid cannot be resampled: {0}")]
     Grid(#[from] GridError),
+    /// The image claims to be larger than anything that is scanned: its unit or spacing is wrong.
+    #[error(
+        "the image spans {0:.0} x {1:.0} x {2:.0} mm, which no scanner does; are its spacing and its unit of length right?",
+        extent_mm[0], extent_mm[1], extent_mm[2]
+    )]
+    Extent {
+        /// Along x, y and z of the patient.
+        extent_mm: [f64; 3],
+    },
     /// The caller asked to stop.
     #[error(transparent)]
     Canceled(#[from] Canceled),
@@ -116,7 +125,7 @@ impl Faulty for ModelError {
             Self::UnknownModel { .. } | Self::WrongModality { .. } | Self::SelfTest { .. } => {
                 Fault::Inconsistent
             }
-            Self::Manifest { .. } | Self::Checksum { .. } => Fault::Malformed,
+            Self::Manifest { .. } | Self::Checksum { .. } | Self::Extent { .. } => Fault::Malformed,
             Self::Io { .. } => Fault::Io,
             Self::TooLarge { .. } => Fault::Limit,
             Self::Network { source, .. } => match source.class() {

@@ -25,4 +25,4 @@ pub use manifest::{
 pub use model::Model;
 pub use output::{ModelFinding, ModelOutput, StructureOutput};
 pub use segment::{SegmentOptions, segment};
-pub use store::{Listed, ModelStore, Origin};
+pub use store::{Damaged, Listed, ModelStore, Origin};

@@ -117,6 +117,31 @@ impl ExtendUndo {
     }
 }
 
+/// Where a volume's first voxel lies in the network's input when both are centered: half the
+/// difference, rounded down, on either side, as the published code does.
+fn centering(shape: [usize; 3], input_shape: [usize; 3]) -> [isize; 3] {
+    std::array::from_fn(|a| {
+        let (has, takes) = (shape[a] as isize, input_shape[a] as isize);
+        if has > takes {
+            -((has - takes) / 2)
+        } else {
+            (takes - has) / 2
+        }
+    })
+}
+
+/// The voxels of a volume of `shape` for which the network gives an answer. Slices repeated beyond
+/// cut faces change nothing: they fit into its room.
+pub(crate) fn answered(shape: [usize; 3], input_shape: [usize; 3], margin: [usize; 3]) -> IndexBox {
+    let offset = centering(shape, input_shape);
+    let first = |a: usize| margin[a] as isize - offset[a];
+    let past = |a: usize| (input_shape[a] - margin[a]) as isize - offset[a];
+    IndexBox {
+        start: std::array::from_fn(|a| first(a).max(0) as usize),
+        end: std::array::from_fn(|a| (past(a).max(0) as usize).min(shape[a])),
+    }
+}
+
 /// Centers a volume in the network's input, zeros around; what does not fit is left out evenly.
 /// The tensor's last axis, z, runs fastest.
 fn place(
@@ -125,15 +150,7 @@ fn place(
     margin: [usize; 3],
 ) -> Result<(Tensor, PlaceUndo), prosect_nn::error::NetworkError> {
     let shape = volume.grid().shape();
-    // As the published code centers: half the difference, rounded down, on either side.
-    let offset: [isize; 3] = std::array::from_fn(|a| {
-        let (has, takes) = (shape[a] as isize, input_shape[a] as isize);
-        if has > takes {
-            -((has - takes) / 2)
-        } else {
-            (takes - has) / 2
-        }
-    });
+    let offset = centering(shape, input_shape);
     let mut values = vec![0.0_f32; input_shape.iter().product()];
     let range = |a: usize| {
         (0.max(-offset[a]) as usize)..(shape[a].min((input_shape[a] as isize - offset[a]) as usize))
@@ -178,9 +195,9 @@ impl PlaceUndo {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{CutFaces, extend, place};
+    use super::{CutFaces, answered, extend, place};
     use prosect_nn::tensor::Tensor;
-    use prosect_volume::{Grid, Point, Volume};
+    use prosect_volume::{Grid, Point, Volume, VoxelIndex};
 
     const MARGIN: [usize; 3] = [2, 3, 1];
 
@@ -224,6 +241,13 @@ mod tests {
             let back = extend_undo.undo(&place_undo.undo(&without_margin(&input)));
             prop_assert_eq!(back.grid().shape(), volume.grid().shape());
             prop_assert!(back.grid().coincides_with(volume.grid(), 1e-9));
+            let known = answered(volume.grid().shape(), input_shape, MARGIN);
+            if nz <= room {
+                for k in 0..nz { for j in 0..ny { for i in 0..nx {
+                    let at = VoxelIndex { i, j, k };
+                    prop_assert_eq!(back.get(at) == volume.get(at), known.contains(at), "{:?}", at);
+                }}}
+            }
             let fits = nx <= 14 && ny <= 11 && nz <= room;
             for (was, is) in volume.values().iter().zip(back.values()) {
                 // What is too large for the network has no answer, which is 0; nothing moves.

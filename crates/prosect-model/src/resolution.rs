@@ -19,6 +19,9 @@ const MAX_HU: f32 = 3071.0;
 /// Working slices that are made at a time: the half-size voxels of a whole body never lie in
 /// memory at once.
 const CHUNK_SLICES: usize = 24;
+/// Nothing is allocated for an image that claims more: at 3 mm these are 3.6 cubic metres, and a
+/// whole body with table and air has 0.5.
+const MAX_WORKING_VOXELS: usize = 1 << 27;
 /// Lower than any value that can come out of clamped interpolation: says that a voxel lies outside.
 const OUTSIDE: f32 = f32::NEG_INFINITY;
 
@@ -88,6 +91,11 @@ pub(crate) fn covering_grid(source: &Grid, spacing_mm: f64) -> Result<Grid, Mode
     // 1e-3 of a voxel: rounding of the affine must not add a slice.
     let shape: [usize; 3] =
         std::array::from_fn(|a| (((high[a] - low[a]) / spacing_mm - 1e-3).ceil() as usize).max(1));
+    let n_voxels = shape.iter().fold(1_usize, |n, m| n.saturating_mul(*m));
+    if n_voxels > MAX_WORKING_VOXELS {
+        let extent_mm = std::array::from_fn(|a| high[a] - low[a]);
+        return Err(ModelError::Extent { extent_mm });
+    }
     // Right is -x and front is -y in LPS; the grid is centered on the image.
     let direction = [-1.0, -1.0, 1.0];
     let columns = [0, 1, 2].map(|axis| {
@@ -428,6 +436,20 @@ mod tests {
         )
         .unwrap();
         assert!(resampled.values().iter().all(|v| (*v - 40.0).abs() < 1e-3));
+    }
+
+    #[test]
+    fn an_image_larger_than_any_scanner_is_refused_before_memory_is_taken() {
+        let whole_body =
+            Grid::axis_aligned([512, 512, 800], [1.4, 1.4, 2.5], Point::new([0.0; 3])).unwrap();
+        covering_grid(&whole_body, 3.0).unwrap();
+        // Millimetres that are called metres, or nearly without end.
+        for spacing in [3000.0, 1e30] {
+            let grid =
+                Grid::axis_aligned([122, 101, 112], [spacing; 3], Point::new([0.0; 3])).unwrap();
+            let error = covering_grid(&grid, 3.0).unwrap_err().to_string();
+            assert!(error.contains("unit of length"), "{error}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Where models are kept: those shipped in the program, and folders that a user has installed.
 //!
-//! A folder with the name of a shipped model takes its place only when its version is higher, so
-//! that an old folder never hides a newer program's model.
+//! A folder with the name of a shipped model takes its place unless its version is lower, so that
+//! what a site installs is what runs, and an old folder never hides a newer program's model.
 
 use std::fs;
 use std::io::Read;
@@ -52,6 +52,15 @@ pub struct Listed {
     pub origin: Origin,
 }
 
+/// An installed folder whose manifest cannot be read or understood.
+#[derive(Debug)]
+pub struct Damaged {
+    /// The folder's name, which would be the model's.
+    pub name: String,
+    /// What is wrong.
+    pub error: ModelError,
+}
+
 /// The shipped models, and the installed ones of one folder.
 #[derive(Clone, Debug)]
 pub struct ModelStore {
@@ -67,12 +76,26 @@ impl ModelStore {
         }
     }
 
-    /// Every model that can be loaded, by name. No checksum is verified yet.
+    /// Every model whose manifest can be read, by name. No checksum is verified yet.
     ///
     /// # Errors
-    /// [`ModelError`] for an installed folder whose manifest cannot be read or understood.
+    /// [`ModelError`] when the folder of installed models cannot be read.
     pub fn list(&self) -> Result<Vec<Listed>, ModelError> {
+        Ok(self.scan()?.0)
+    }
+
+    /// The installed folders that hold no readable manifest: they are no models, and keep no other
+    /// from being used.
+    ///
+    /// # Errors
+    /// [`ModelError`] when the folder of installed models cannot be read.
+    pub fn damaged(&self) -> Result<Vec<Damaged>, ModelError> {
+        Ok(self.scan()?.1)
+    }
+
+    fn scan(&self) -> Result<(Vec<Listed>, Vec<Damaged>), ModelError> {
         let mut models = Vec::new();
+        let mut damaged = Vec::new();
         for shipped in &SHIPPED {
             models.push(Listed {
                 manifest: Manifest::parse(shipped.name, shipped.manifest)?,
@@ -80,35 +103,34 @@ impl ModelStore {
             });
         }
         for path in self.installed_folders()? {
-            let folder = path
+            let name = path
                 .file_name()
                 .map(|n| n.to_string_lossy().into_owned())
                 .unwrap_or_default();
-            let bytes = read_limited(&path.join(MANIFEST_FILE), MAX_MANIFEST_BYTES)?;
-            let text = String::from_utf8(bytes).map_err(|_| ModelError::Manifest {
-                model: folder.clone(),
-                reason: format!("{MANIFEST_FILE} is not UTF-8 text"),
-            })?;
-            let installed = Listed {
-                manifest: Manifest::parse(&folder, &text)?,
-                origin: Origin::Installed(path),
-            };
-            match models
-                .iter_mut()
-                .find(|m: &&mut Listed| m.manifest.name == installed.manifest.name)
-            {
-                Some(present)
-                    if installed.manifest.version_numbers()
-                        > present.manifest.version_numbers() =>
-                {
-                    *present = installed;
+            let manifest = match read_manifest(&path, &name) {
+                Ok(manifest) => manifest,
+                Err(error) => {
+                    damaged.push(Damaged { name, error });
+                    continue;
                 }
-                Some(_) => {}
+            };
+            let present = models
+                .iter_mut()
+                .find(|m: &&mut Listed| m.manifest.name == manifest.name);
+            let origin = Origin::Installed(path);
+            let installed = Listed { manifest, origin };
+            match present {
+                Some(present) => {
+                    let numbers = |m: &Listed| m.manifest.version_numbers();
+                    if numbers(&installed) >= numbers(present) {
+                        *present = installed;
+                    }
+                }
                 None => models.push(installed),
             }
         }
         models.sort_by(|a, b| a.manifest.name.cmp(&b.manifest.name));
-        Ok(models)
+        Ok((models, damaged))
     }
 
     /// Loads a model, its checksums verified.
@@ -117,7 +139,11 @@ impl ModelStore {
     /// [`ModelError::UnknownModel`] with the names that exist, [`ModelError::Checksum`] for a file
     /// that was changed, and whatever keeps the network from being loaded.
     pub fn load(&self, name: &str) -> Result<Model, ModelError> {
-        let mut models = self.list()?;
+        let (mut models, damaged) = self.scan()?;
+        // A damaged folder of this name is not passed over for a shipped model: somebody put it there.
+        if let Some(damaged) = damaged.into_iter().find(|d| d.name == name) {
+            return Err(damaged.error);
+        }
         let Some(place) = models.iter().position(|m| m.manifest.name == name) else {
             let known: Vec<&str> = models.iter().map(|m| m.manifest.name.as_str()).collect();
             return Err(ModelError::UnknownModel {
@@ -160,6 +186,15 @@ impl ModelStore {
         found.sort();
         Ok(found)
     }
+}
+
+fn read_manifest(folder: &Path, name: &str) -> Result<Manifest, ModelError> {
+    let bytes = read_limited(&folder.join(MANIFEST_FILE), MAX_MANIFEST_BYTES)?;
+    let text = String::from_utf8(bytes).map_err(|_| ModelError::Manifest {
+        model: name.to_owned(),
+        reason: format!("{MANIFEST_FILE} is not UTF-8 text"),
+    })?;
+    Manifest::parse(name, &text)
 }
 
 fn load_verified(manifest: Manifest, network: &[u8], weights: &[u8]) -> Result<Model, ModelError> {

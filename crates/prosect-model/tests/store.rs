@@ -96,15 +96,11 @@ fn a_changed_file_is_named_with_both_checksums() {
 }
 
 #[test]
-fn an_installed_model_hides_a_shipped_one_only_by_a_higher_version() {
+fn an_installed_model_hides_a_shipped_one_unless_it_is_older() {
     let shipped = Manifest::parse("liver-ct", &shipped_manifest())
         .unwrap()
         .version;
-    for (version, is_taken) in [
-        ("0.0.1", false),
-        (shipped.as_str(), false),
-        ("99.0.0", true),
-    ] {
+    for (version, is_taken) in [("0.0.1", false), (shipped.as_str(), true), ("99.0.0", true)] {
         let models = installed("liver-ct", |text| {
             text.replace(
                 &format!("version = \"{shipped}\""),
@@ -119,6 +115,28 @@ fn an_installed_model_hides_a_shipped_one_only_by_a_higher_version() {
             "version {version}"
         );
     }
+}
+
+#[test]
+fn a_damaged_folder_is_named_and_keeps_no_other_model_from_use() {
+    let models = installed("broken", |_| "no manifest".to_owned());
+    let store = ModelStore::open(Some(models.path()));
+    assert_eq!(store.list().unwrap().len(), 1);
+    assert_eq!(store.damaged().unwrap()[0].name, "broken");
+    store.load("liver-ct").unwrap();
+    assert!(
+        store
+            .load("broken")
+            .unwrap_err()
+            .to_string()
+            .contains("broken")
+    );
+    let models = installed("liver-ct", |_| "no manifest".to_owned());
+    let store = ModelStore::open(Some(models.path()));
+    assert_eq!(
+        store.load("liver-ct").unwrap_err().fault(),
+        Fault::Malformed
+    );
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl IndexBox {
     pub fn grown(self, margin: [usize; 3], shape: [usize; 3]) -> Self {
         Self {
             start: std::array::from_fn(|a| self.start[a].saturating_sub(margin[a])),
-            end: std::array::from_fn(|a| (self.end[a] + margin[a]).min(shape[a])),
+            end: std::array::from_fn(|a| self.end[a].saturating_add(margin[a]).min(shape[a])),
         }
     }
 
@@ -173,6 +173,8 @@ mod tests {
                 end: [5, 6, 7]
             }
         );
+        let endless = tight.grown([usize::MAX; 3], grid.shape());
+        assert_eq!(endless, IndexBox::whole(&grid));
         assert_eq!(IndexBox::around(&volume, |&v| v > 1), None);
     }
 }

@@ -25,7 +25,7 @@ use crate::pipeline::input::Loaded;
 pub use error::PipelineError;
 pub use format::{Format, Formats};
 pub use input::InputChoice;
-pub use stage::Stage;
+pub use stage::{HalfMade, Stage};
 
 /// What to segment, with what, into what.
 #[derive(Clone, Debug)]
@@ -63,6 +63,7 @@ pub fn segment(
     progress: &dyn Progress,
     cancel: &Cancel,
 ) -> Result<Outcome, PipelineError> {
+    stage.require_apart(&request.input.path)?;
     let clock = Clock::start(progress);
     let model = ModelStore::open(request.models_folder.as_deref()).load(&request.model)?;
     let modalities = model.manifest().modalities();

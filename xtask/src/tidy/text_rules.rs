@@ -61,7 +61,8 @@ pub(super) fn check(path: &Path, text: &str, findings: &mut Findings) {
 /// Every crate stands under the workspace's lints; prosect-nn alone has a table of its own,
 /// because Cargo cannot relax one lint of an inherited table.
 pub(super) fn check_manifest(path: &Path, text: &str, findings: &mut Findings) {
-    let is_crate = text.lines().any(|line| line.trim() == "[package]");
+    // The fuzz targets are a workspace of their own: cargo-fuzz wants it so.
+    let is_crate = text.lines().any(|line| line.trim() == "[package]") && !path.starts_with("fuzz");
     let own_table = path.starts_with("crates/prosect-nn");
     let inherits = text.contains("[lints]\nworkspace = true");
     if is_crate && !inherits && !own_table {

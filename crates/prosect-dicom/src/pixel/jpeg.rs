@@ -74,12 +74,45 @@ impl FrameHeader {
     }
 }
 
+/// Refuses what `jpeg-decoder` gets wrong without a word in lossless images: restart intervals,
+/// after which prediction starts afresh (ITU T.81 H.1.2.1), and point transforms.
+fn require_plain_lossless(image: &[u8]) -> Result<(), PixelFailure> {
+    let damaged = || PixelFailure::malformed("the header of its JPEG image is damaged");
+    let refused = |what: &str| {
+        PixelFailure::unsupported(format!(
+            "lossless JPEG with {what} is not supported; ask for the uncompressed images"
+        ))
+    };
+    let mut rest = image.get(2..).ok_or_else(damaged)?;
+    loop {
+        let (&[_, marker], after) = rest.split_first_chunk::<2>().ok_or_else(damaged)?;
+        if marker == 0xFF {
+            rest = &rest[1..];
+            continue;
+        }
+        let length = after.first_chunk::<2>().ok_or_else(damaged)?;
+        let length = usize::from(u16::from_be_bytes(*length));
+        let segment = after.get(2..length).ok_or_else(damaged)?;
+        match (marker, segment) {
+            (0xDD, interval) if interval.iter().any(|b| *b != 0) => {
+                return Err(refused("restart intervals"));
+            }
+            (0xDA, [.., last]) if last & 0x0F != 0 => return Err(refused("a point transform")),
+            (0xDA, _) => return Ok(()),
+            _ => rest = &after[length..],
+        }
+    }
+}
+
 /// Decodes one image into samples.
 pub(super) fn decode(image: &[u8], form: PixelForm) -> Result<Vec<u32>, PixelFailure> {
     let frame = FrameHeader::find(image)
         .ok_or_else(|| PixelFailure::malformed("its JPEG image has no frame header"))?;
     frame.require(form)?;
     let lossless = frame.process == 0xC3;
+    if lossless {
+        require_plain_lossless(image)?;
+    }
     if !lossless && frame.precision != 8 {
         return Err(PixelFailure::unsupported(format!(
             "lossy JPEG of {} bits is not supported; ask for the uncompressed images",
@@ -102,4 +135,52 @@ pub(super) fn decode(image: &[u8], form: PixelForm) -> Result<Vec<u32>, PixelFai
             _ => Err(PixelFailure::malformed("its JPEG image is not gray")),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::PixelForm;
+    use super::decode;
+
+    // 4 x 2 pixels of 1000, 16 bits, predictor 1: all differences are 0 but the first, which is
+    // 1000 - 32768. Codes: category 0 is `0`, category 15 is `10`.
+    const START: &[u8] = b"\xff\xd8\xff\xc3\x00\x0b\x10\x00\x02\x00\x04\x01\x01\x11\x00\
+        \xff\xc4\x00\x15\x00\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x0f";
+    const FORM: PixelForm = PixelForm {
+        columns: 4,
+        rows: 2,
+        bits_allocated: 16,
+        bits_stored: 16,
+        high_bit: 15,
+        signed: false,
+    };
+
+    /// The scan's header with a predictor and a point transform, the bits, and the end.
+    fn image(before: &[u8], point_transform: u8) -> Vec<u8> {
+        let scan = [0xFF, 0xDA, 0, 8, 1, 1, 0, 1, 0, point_transform];
+        // `10`, then the low 15 bits of 1000 - 32768 - 1, then seven zeros.
+        let bits = 0b10_u32 << 30 | 999 << 15;
+        let bits = bits.to_be_bytes();
+        [START, before, &scan, &bits[..3], b"\xff\xd9"].concat()
+    }
+
+    #[track_caller]
+    fn check(image: &[u8], expected: Result<u32, &str>) {
+        match (decode(image, FORM), expected) {
+            (Ok(samples), Ok(value)) => assert_eq!(samples, [value; 8]),
+            (Err(failure), Err(part)) => assert!(failure.reason.contains(part), "{failure:?}"),
+            (got, expected) => panic!("{got:?} instead of {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn what_the_decoder_would_get_wrong_is_refused() {
+        check(&image(b"", 0), Ok(1000));
+        check(&image(b"\xff\xdd\x00\x04\x00\x00", 0), Ok(1000));
+        check(
+            &image(b"\xff\xdd\x00\x04\x00\x04", 0),
+            Err("restart intervals"),
+        );
+        check(&image(b"", 2), Err("a point transform"));
+    }
 }

@@ -1,37 +1,68 @@
-//! JPEG 2000, lossless and lossy, by `openjp2` (`OpenJPEG` in Rust).
+//! JPEG 2000, lossless and lossy, by `hayro-jpeg2000`, which is Rust without `unsafe`.
 
-use jpeg2k::{DecodeParameters, Image};
+use hayro_jpeg2000::{DecodeSettings, DecoderContext, Image};
 
 use super::{PixelFailure, PixelForm, guarded};
 
 /// Decodes one image into samples.
 pub(super) fn decode(image: &[u8], form: PixelForm) -> Result<Vec<u32>, PixelFailure> {
-    require_size(image, form)?;
+    let size = require_size(image, form)?;
     guarded("JPEG 2000", || {
-        // Not strict, a truncated image would come out blurred instead of refused.
-        let parameters = DecodeParameters::new().strict(true);
-        let decoded = Image::from_bytes_with(image, parameters).map_err(|error| {
-            PixelFailure::malformed(format!("its JPEG 2000 image is damaged: {error}"))
-        })?;
+        let settings = DecodeSettings {
+            resolve_palette_indices: false,
+            // Not strict, a truncated image would come out blurred instead of refused.
+            strict: true,
+            target_resolution: None,
+        };
+        let damaged =
+            |error| PixelFailure::malformed(format!("its JPEG 2000 image is damaged: {error}"));
+        let decoder = Image::new(image, &settings).map_err(damaged)?;
+        let mut context = DecoderContext::default();
+        let decoded = decoder.decode(&mut context).map_err(damaged)?;
         let [component] = decoded.components() else {
             return Err(PixelFailure::malformed("its JPEG 2000 image is not gray"));
         };
-        if (component.width() as usize, component.height() as usize) != (form.columns, form.rows) {
+        if component.samples().len() != form.columns * form.rows {
             return Err(PixelFailure::malformed(
                 "its JPEG 2000 image has another size than declared",
             ));
         }
-        // Two's complement keeps the bits, whether codestream and data set agree on signs or not.
-        Ok(component
-            .data()
-            .iter()
-            .map(|&sample| sample as u32)
-            .collect())
+        size.samples(component.samples(), form)
     })
 }
 
+/// What the codestream says of its samples.
+#[derive(Clone, Copy)]
+struct SampleSize {
+    precision: u32,
+    signed: bool,
+}
+
+impl SampleSize {
+    /// The decoder's samples, which count from zero also where the codestream is signed, as numbers
+    /// of the data set. A lossy image may leave the range; it is held in it, as other decoders do.
+    fn samples(self, decoded: &[f32], form: PixelForm) -> Result<Vec<u32>, PixelFailure> {
+        let largest = ((1_u64 << self.precision) - 1) as f32;
+        let zero = if self.signed {
+            1_i64 << (self.precision - 1)
+        } else {
+            0
+        };
+        let value = |sample: f32| sample.clamp(0.0, largest).round_ties_even() as i64 - zero;
+        // PS3.5 A.4.4: codestream and data set say the same of signs; where they do not, a negative
+        // sample would be read as a large positive one.
+        if !form.signed && decoded.iter().any(|sample| value(*sample) < 0) {
+            return Err(PixelFailure::malformed(
+                "its JPEG 2000 image has negative values, but Pixel Representation says that there are none",
+            ));
+        }
+        // Two's complement keeps the bits, whether codestream and data set agree on signs or not.
+        Ok(decoded.iter().map(|sample| value(*sample) as u32).collect())
+    }
+}
+
 /// Checks the SIZ segment (ITU T.800 A.5.1) against the data set, before anything is allocated.
-fn require_size(image: &[u8], form: PixelForm) -> Result<(), PixelFailure> {
+fn require_size(image: &[u8], form: PixelForm) -> Result<SampleSize, PixelFailure> {
     // A JP2 file wraps the codestream in boxes; the marker stands near the beginning either way.
     let start = image
         .windows(4)
@@ -66,5 +97,8 @@ fn require_size(image: &[u8], form: PixelForm) -> Result<(), PixelFailure> {
         );
         return Err(PixelFailure::malformed(reason));
     }
-    Ok(())
+    Ok(SampleSize {
+        precision: precision as u32,
+        signed: siz[38] & 0x80 != 0,
+    })
 }

@@ -68,6 +68,7 @@ fn slices_are_sorted_by_position_and_rescaled() {
     let scan = Scan::default();
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &scan.slices());
+    assert!(!look(folder.path()).unwrap().studies[0].series[0].has_findings());
     let series = load(folder.path()).unwrap();
     let grid = series.image.grid();
     assert_eq!(
@@ -221,6 +222,61 @@ fn scouts_in_the_series_are_left_aside_without_a_finding() {
 }
 
 #[test]
+fn what_may_have_been_a_slice_is_a_finding() {
+    check(
+        |s| {
+            s[9].remove_element(tags::IMAGE_POSITION_PATIENT);
+        },
+        "loaded [6, 5, 9] findings [\"file IM06.dcm of the chosen series was left aside: no position",
+    );
+    check(
+        |s| {
+            s[9].remove_element(tags::PIXEL_DATA);
+        },
+        "loaded [6, 5, 9] findings [\"file IM06.dcm of the chosen series was left aside: no pixels",
+    );
+    // Half a degree off: no scout, but a slice that lost its fellows.
+    check(
+        |s| {
+            set_decimals(
+                &mut s[9],
+                tags::IMAGE_ORIENTATION_PATIENT,
+                &[1.0, 0.0, 0.0, 0.0, 0.999_96, 0.008_73],
+            );
+        },
+        "loaded [6, 5, 9] findings [\"file IM06.dcm of the chosen series was left aside: another orientation",
+    );
+}
+
+#[test]
+fn sizes_beyond_any_number_are_refused_and_no_panic() {
+    let huge = |slice: &mut Slice| {
+        for tag in [tags::COLUMNS, tags::ROWS] {
+            slice.put(DataElement::new(
+                tag,
+                VR::UV,
+                PrimitiveValue::from(1_u64 << 40),
+            ));
+        }
+        let fragments = PixelFragmentSequence::new_fragments(vec![vec![0_u8; 4]]);
+        slice.put(DataElement::new(tags::PIXEL_DATA, VR::OB, fragments));
+    };
+    check(
+        |s| s.iter_mut().for_each(huge),
+        "has more voxels than can be addressed [limit]",
+    );
+    check(
+        |s| {
+            for slice in s.iter_mut() {
+                huge(slice);
+                set(slice, tags::NUMBER_OF_FRAMES, VR::IS, "9223372036854775807");
+            }
+        },
+        "multi-frame images are not supported yet",
+    );
+}
+
+#[test]
 fn pixels_that_mean_something_else_are_refused() {
     let all = |change: fn(&mut Slice)| move |s: &mut Vec<Slice>| s.iter_mut().for_each(change);
     check(
@@ -319,6 +375,8 @@ fn a_damaged_file_is_a_gap_or_a_finding() {
     );
     let text = |_| b"this is a text file, but it is called .dcm".to_vec();
     assert!(damaged(9, text).contains("findings [\"file IM06.dcm was left out: it is named like a DICOM file, but its content is none\"]"));
+    let empty = damaged(9, |_| Vec::new());
+    assert!(empty.contains("findings [\"file IM06.dcm was left out: it is empty\"]"));
     let lie = |mut bytes: Vec<u8>| {
         let at = bytes
             .windows(8)
@@ -328,6 +386,44 @@ fn a_damaged_file_is_a_gap_or_a_finding() {
         bytes
     };
     assert!(damaged(9, lie).contains("claims 65520 bytes, but the file has"));
+}
+
+#[test]
+fn damage_among_files_without_a_series_is_a_finding() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut slices = Scan::default().slices();
+    for slice in &mut slices {
+        slice.remove_element(tags::SERIES_INSTANCE_UID);
+    }
+    let names = write(folder.path(), &slices);
+    let bytes = file(&slices[9]);
+    std::fs::write(folder.path().join(&names[9]), &bytes[..bytes.len() - 9]).unwrap();
+    let got = outcome(folder.path());
+    assert!(
+        got.contains("loaded [6, 5, 9]")
+            && got.contains("file IM06.dcm was left out: it is truncated"),
+        "{got}"
+    );
+}
+
+#[test]
+fn files_named_after_the_patient_can_be_told_of_without_the_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let slices = Scan::default().slices();
+    for (k, slice) in slices.iter().enumerate() {
+        let mut bytes = file(slice);
+        if k == 9 {
+            bytes.truncate(bytes.len() - 9);
+        }
+        std::fs::write(folder.path().join(format!("DOE_JANE.CT.{k}.IMA")), bytes).unwrap();
+    }
+    assert!(look(folder.path()).unwrap().studies[0].series[0].has_findings());
+    let series = load(folder.path()).unwrap();
+    assert_eq!(
+        series.without_patient(&series.findings[0].message),
+        "file [redacted]_[redacted].CT.9.IMA of the chosen series was left out: it is truncated: 51 of 60 bytes of pixel data are there"
+    );
+    assert_eq!(series.without_patient("case SECRET-7"), "case [redacted]-7");
 }
 
 #[test]
@@ -393,5 +489,25 @@ fn damage_found_while_decoding_is_a_finding_only_at_the_ends() {
     assert!(
         unknown.contains("is not supported; 9 more slices") && unknown.contains("[unsupported]"),
         "{unknown}"
+    );
+}
+
+#[test]
+fn signs_are_never_guessed() {
+    check(
+        |slices| {
+            for slice in slices {
+                slice.remove_element(tags::PIXEL_REPRESENTATION);
+            }
+        },
+        "it has no Pixel Representation",
+    );
+    check(
+        |slices| {
+            for slice in slices {
+                set_number(slice, tags::PIXEL_REPRESENTATION, 2);
+            }
+        },
+        "its Pixel Representation is 2",
     );
 }

@@ -15,12 +15,14 @@ const FORMS_AGREE_VOXELS: f64 = 0.1;
 pub(super) struct Orientation {
     pub(super) lps_from_voxel: Affine<Lps, Voxel>,
     pub(super) source: AffineSource,
+    pub(super) forms_disagree: bool,
     pub(super) notes: Vec<String>,
 }
 
 /// Reads the orientation: the sform if it has a code, else the qform, else spacing alone.
 pub(super) fn read_orientation(header: &Header) -> Result<Orientation, FormatsError> {
     let mut notes = Vec::new();
+    let mut forms_disagree = false;
     let mm_per_unit = match header.units & 7 {
         0 => {
             notes.push("the header names no unit of length; millimetres are assumed".to_owned());
@@ -40,19 +42,13 @@ pub(super) fn read_orientation(header: &Header) -> Result<Orientation, FormatsEr
         .transpose()?;
     let (ras_from_voxel, source) = if header.sform_code > 0 {
         let sform = Affine::<Ras, Voxel>::new(header.srow.map(|row| row.map(f64::from)));
-        if let Some(qform) = qform
-            && farthest_in_voxels(&sform, &qform, header.shape) > FORMS_AGREE_VOXELS
-        {
-            notes.push("sform and qform of the header disagree; the sform was used".to_owned());
-        }
+        forms_disagree = qform.is_some_and(|qform| {
+            farthest_in_voxels(&sform, &qform, header.shape) > FORMS_AGREE_VOXELS
+        });
         (sform, AffineSource::Sform(header.sform_code))
     } else if let Some(qform) = qform {
         (qform, AffineSource::Qform(header.qform_code))
     } else {
-        notes.push(
-            "the header says nothing about orientation: left, right, head and foot are a guess"
-                .to_owned(),
-        );
         (from_pixdim(header)?, AffineSource::Pixdim)
     };
     let scaled = ras_from_voxel.rows.map(|row| row.map(|c| c * mm_per_unit));
@@ -60,6 +56,7 @@ pub(super) fn read_orientation(header: &Header) -> Result<Orientation, FormatsEr
     Ok(Orientation {
         lps_from_voxel,
         source,
+        forms_disagree,
         notes,
     })
 }

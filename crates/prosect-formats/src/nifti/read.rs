@@ -33,6 +33,8 @@ pub struct NiftiFacts {
     pub stored: StoredType,
     /// Which part of the header gave the orientation.
     pub affine_source: AffineSource,
+    /// Whether sform and qform put the voxels at different places; the sform was used.
+    pub forms_disagree: bool,
     /// Voxels that are NaN or infinite.
     pub n_not_finite: usize,
     /// `intent_code`; 1002 means labels.
@@ -111,6 +113,7 @@ fn read_plain(reader: &mut dyn Read, limits: &Limits) -> Result<NiftiImage, Form
     let facts = NiftiFacts {
         stored: header.stored,
         affine_source: orientation.source,
+        forms_disagree: orientation.forms_disagree,
         n_not_finite: values.iter().filter(|v| !v.is_finite()).count(),
         intent_code: header.intent_code,
         description: prosect_base::Phi::new(header.description),

@@ -1,8 +1,11 @@
 //! What a person should know about a result.
 
+use prosect_volume::IndexBox;
+
 use crate::candidate::{Candidate, INSIDE};
 use crate::manifest::{ManifestStructure, ModalityStatus};
 use crate::output::{ModelFinding, StructureOutput};
+use crate::pass::answered;
 use crate::segment::{Found, Working};
 
 /// Whole livers had at least 0.91, slabs of a lower tip that also took in bowel 0.80 to 0.84.
@@ -33,7 +36,7 @@ pub(super) fn findings(
         (Some(output), Some(best)) => {
             list.doubts(found, best);
             list.volume(output, wanted);
-            list.cuts(found, best);
+            list.cuts(working, found, best);
         }
         _ => list.not_found(found),
     }
@@ -104,24 +107,18 @@ impl List {
             );
             self.push(true, "unstable", message);
         }
-        let refused = found
-            .answer
+        let candidates = found.answer.as_ref().map_or(&[][..], |a| &a.candidates);
+        let refused = candidates
             .iter()
-            .flat_map(|a| &a.candidates)
-            .find(|c| c.volume_ml > best.volume_ml)
-            .and_then(|c| c.objection().map(|why| (c.volume_ml, why)));
+            .filter(|c| c.volume_ml > best.volume_ml)
+            .find_map(|c| c.objection().map(|why| (c.volume_ml, why)));
         if let Some((ml, why)) = refused {
             let message = format!(
                 "a larger part of {ml:.0} ml resembles a {name} too, but {why}; is the image mirrored, or the anatomy unusual"
             );
             self.push(true, "larger_part_refused", message);
         }
-        let others = found
-            .answer
-            .iter()
-            .flat_map(|a| &a.candidates)
-            .filter(|c| c.objection().is_none() && c.volume_ml >= SECOND_PART_ML);
-        let rest: f64 = others.skip(1).map(|c| c.volume_ml).sum();
+        let rest = second_parts_ml(candidates, best);
         if rest > 0.0 {
             self.push(
                 true,
@@ -151,28 +148,117 @@ impl List {
         }
     }
 
-    /// A structure that the field of view cuts off.
-    fn cuts(&mut self, found: &Found, best: &Candidate) {
-        let Some((answer, [low, high])) = found.answer.as_ref().zip(best.slices()) else {
+    /// A structure that the field of view cuts off, or the box that the network was shown.
+    fn cuts(&mut self, working: &Working<'_>, found: &Found, best: &Candidate) {
+        let around = IndexBox::around(&best.mask, |inside| *inside);
+        let Some((answer, part)) = found.answer.as_ref().zip(around) else {
             return;
         };
-        let name = self.name.clone();
-        let faces = [
-            (
-                "cut_off_below",
-                "lower",
-                low + answer.region.start[2] <= found.body_slices[0],
-            ),
-            (
-                "cut_off_above",
-                "upper",
-                high + answer.region.start[2] >= found.body_slices[1],
-            ),
-        ];
-        for (code, end, is_cut) in faces {
-            if is_cut {
+        let input_shape = working.model.manifest().grid.input_shape;
+        let seen = answered(answer.region.shape(), input_shape, working.model.margin());
+        let place = |inner: IndexBox| IndexBox {
+            start: std::array::from_fn(|a| inner.start[a] + answer.region.start[a]),
+            end: std::array::from_fn(|a| inner.end[a] + answer.region.start[a]),
+        };
+        let [ni, nj, _] = working.grid.shape();
+        let [first, past] = found.body_slices;
+        let image = IndexBox {
+            start: [0, 0, first],
+            end: [ni, nj, past],
+        };
+        for (face, by_image) in touched(place(part), place(seen), image) {
+            let (code, end) = FACES[face];
+            let name = self.name.clone();
+            if by_image {
                 self.push(false, code, format!("the {name} touches the {end} end of the field of view: its volume is a lower bound"));
+            } else {
+                self.push(true, "cut_off_by_region", format!("the {name} touches the {end} end of the region that the network was shown, though the image goes on there: part of it may be missing"));
             }
         }
+    }
+}
+
+/// Volume of the other parts that can be the organ, too. The parts come by the size of their
+/// cores, so the best one need not be the largest.
+fn second_parts_ml(candidates: &[Candidate], best: &Candidate) -> f64 {
+    candidates
+        .iter()
+        .filter(|c| !std::ptr::eq(*c, best))
+        .filter(|c| c.objection().is_none() && c.volume_ml >= SECOND_PART_ML)
+        .map(|c| c.volume_ml)
+        .sum()
+}
+
+/// Low and high faces along x, y and z of the working grid, which has RAS axes.
+const FACES: [(&str, &str); 6] = [
+    ("cut_off_left", "left"),
+    ("cut_off_right", "right"),
+    ("cut_off_back", "rear"),
+    ("cut_off_front", "front"),
+    ("cut_off_below", "lower"),
+    ("cut_off_above", "upper"),
+];
+/// The working grid may reach a voxel further than the image on its sides.
+const SLACK: [usize; 3] = [1, 1, 0];
+
+/// The faces of `seen` that a part touches, and whether the image ends there, too.
+fn touched(part: IndexBox, seen: IndexBox, image: IndexBox) -> Vec<(usize, bool)> {
+    let mut faces = Vec::new();
+    for (axis, slack) in SLACK.into_iter().enumerate() {
+        if part.start[axis] <= seen.start[axis] {
+            let by_image = seen.start[axis] <= image.start[axis] + slack;
+            faces.push((2 * axis, by_image));
+        }
+        if part.end[axis] >= seen.end[axis] {
+            let by_image = seen.end[axis] + slack >= image.end[axis];
+            faces.push((2 * axis + 1, by_image));
+        }
+    }
+    faces
+}
+
+#[cfg(test)]
+mod tests {
+    use prosect_volume::{Grid, IndexBox, Point, Volume};
+
+    use super::{FACES, second_parts_ml, touched};
+    use crate::candidate::Candidate;
+
+    #[test]
+    fn a_second_part_is_told_even_beside_a_small_best_one() {
+        let grid = Grid::axis_aligned([1; 3], [3.0; 3], Point::new([0.0; 3])).unwrap();
+        let part = |volume_ml: f64, sure_share: f64| Candidate {
+            mask: Volume::filled(grid.clone(), true),
+            volume_ml,
+            mean_probability: 0.92,
+            sure_share,
+            tissue: None,
+        };
+        let parts = [part(40.0, 0.7), part(80.0, 0.7), part(90.0, 0.1)];
+        assert_eq!(second_parts_ml(&parts, &parts[0]), 80.0);
+        assert_eq!(second_parts_ml(&parts, &parts[1]), 0.0);
+    }
+
+    #[track_caller]
+    fn check(part: [[usize; 3]; 2], expected: &[(&str, bool)]) {
+        let of = |[start, end]: [[usize; 3]; 2]| IndexBox { start, end };
+        // The network was shown slices 20 to 90 of 0 to 90, and all but the rear third.
+        let (seen, image) = ([[1, 30, 20], [99, 90, 90]], [[0, 0, 0], [100, 90, 90]]);
+        let got: Vec<(&str, bool)> = touched(of(part), of(seen), of(image))
+            .into_iter()
+            .map(|(face, by_image)| (FACES[face].0, by_image))
+            .collect();
+        assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn a_structure_cut_by_image_or_region_is_told_apart() {
+        check([[50, 40, 30], [80, 80, 70]], &[]);
+        check([[50, 40, 30], [80, 80, 90]], &[("cut_off_above", true)]);
+        check([[50, 40, 20], [80, 80, 70]], &[("cut_off_below", false)]);
+        check(
+            [[50, 30, 30], [99, 80, 70]],
+            &[("cut_off_right", true), ("cut_off_back", false)],
+        );
     }
 }

@@ -26,6 +26,14 @@ pub enum PipelineError {
         /// The output folder.
         path: PathBuf,
     },
+    /// `--force` would remove the very images that are to be segmented.
+    #[error("the input {input} lies in {path}, which --force would replace; nothing was done")]
+    OutputHoldsInput {
+        /// The output folder.
+        path: PathBuf,
+        /// The input.
+        input: PathBuf,
+    },
     /// The output cannot be written.
     #[error("cannot write {path}: {source}")]
     Output {
@@ -54,15 +62,24 @@ pub enum PipelineError {
     /// `--series` with a NIfTI.
     #[error("a NIfTI has no series to choose from")]
     SeriesOfNifti,
+    /// `--modality` with DICOM.
+    #[error("a DICOM series says its modality itself, so --modality is for a NIfTI only")]
+    ModalityOfDicom,
     /// The NIfTI's modality is not known.
     #[error(
         "a NIfTI does not say its modality, and these values (from {low:.0} to {high:.0}) do not look like HU of a CT"
     )]
     ModalityUnknown {
-        /// Smallest value.
+        /// Smallest finite value.
         low: f32,
-        /// Largest value.
+        /// Largest finite value.
         high: f32,
+    },
+    /// Every voxel is NaN or infinite.
+    #[error("{path}: none of its voxels is a finite number")]
+    NoFiniteVoxel {
+        /// The NIfTI.
+        path: PathBuf,
     },
     /// The model was not made for this modality.
     #[error("the model {model} was made for {made_for}, not for {modality}")]
@@ -104,10 +121,13 @@ impl Faulty for PipelineError {
         match self {
             Self::OutputExists { .. }
             | Self::OutputIsNoCase { .. }
+            | Self::OutputHoldsInput { .. }
             | Self::SegWithoutDicom
+            | Self::ModalityOfDicom
             | Self::SeriesOfNifti
             | Self::WrongModality { .. } => Fault::Inconsistent,
             Self::ModalityUnknown { .. } | Self::UnknownFormat { .. } => Fault::Unsupported,
+            Self::NoFiniteVoxel { .. } => Fault::Malformed,
             Self::Output { .. } | Self::Input { .. } => Fault::Io,
             Self::Dicom(error) => error.fault(),
             Self::Format { source, .. } => source.fault(),
@@ -123,7 +143,9 @@ impl Faulty for PipelineError {
             Self::OutputExists { .. } => {
                 Some("choose another folder with -o, or replace this case with --force".into())
             }
-            Self::OutputIsNoCase { .. } => Some("choose another folder with -o".into()),
+            Self::OutputIsNoCase { .. } | Self::OutputHoldsInput { .. } => {
+                Some("choose another folder with -o".into())
+            }
             Self::Output { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Some("free some space; nothing half-made was left behind".into())
             }
@@ -135,6 +157,7 @@ impl Faulty for PipelineError {
                     .into(),
             ),
             Self::SeriesOfNifti => Some("leave out --series".into()),
+            Self::ModalityOfDicom => Some("leave out --modality".into()),
             Self::ModalityUnknown { .. } => {
                 Some("say it with --modality CT or --modality MR".into())
             }

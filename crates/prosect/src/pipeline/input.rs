@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use prosect_base::{Cancel, Limits, Progress};
-use prosect_dicom::{Choice, ImageSeries, choose_series, inspect, judge_series, load_series};
+use prosect_dicom::{
+    Choice, ImageSeries, Inventory, Verdict, choose_series, inspect, judge_series, load_series,
+};
 use prosect_formats::case::{Finding, InputRecord, LeftOut, Severity, hex};
 use prosect_formats::nifti::{self, AffineSource};
-use prosect_volume::Volume;
+use prosect_volume::{Grid, Volume};
 use sha2::{Digest, Sha256};
 
 use crate::pipeline::error::PipelineError;
@@ -97,14 +99,26 @@ fn read_nifti(choice: &InputChoice, progress: &dyn Progress) -> Result<Input, Pi
         .collect();
     if image.facts.n_not_finite > 0 {
         let message = format!(
-            "{} voxels of the NIfTI are no finite numbers and were read as the lowest value",
+            "{} voxels of the NIfTI are NaN or infinite; the network took them for no image",
             image.facts.n_not_finite
         );
         findings.push(finding(Severity::Check, "not_finite", &message));
     }
+    if image.facts.n_not_finite == image.volume.values().len() {
+        let path = choice.path.clone();
+        return Err(PipelineError::NoFiniteVoxel { path });
+    }
+    if image.facts.forms_disagree {
+        let message = "sform and qform of the NIfTI disagree on where the voxels are, and so perhaps on which side is left; the sform was used";
+        findings.push(finding(Severity::Check, "forms_disagree", message));
+    }
     if image.facts.affine_source == AffineSource::Pixdim {
         let message = "the NIfTI has neither sform nor qform: which side is left is a guess";
         findings.push(finding(Severity::Check, "orientation_unknown", message));
+    }
+    if is_sheared(image.volume.grid()) {
+        let message = "the NIfTI's axes are not at right angles, as after a tilted gantry: it was taken as it says, which nobody has tested";
+        findings.push(finding(Severity::Check, "sheared", message));
     }
     let modality = nifti_modality(choice, &image.volume)?;
     if choice.modality.is_none() {
@@ -133,6 +147,18 @@ fn read_nifti(choice: &InputChoice, progress: &dyn Progress) -> Result<Input, Pi
     })
 }
 
+/// Cosine between two axes above which a grid counts as sheared: the tilt that a DICOM stack is
+/// refused for.
+const SHEAR_COSINE: f64 = 0.005;
+
+fn is_sheared(grid: &Grid) -> bool {
+    let axes = [0, 1, 2].map(|axis| grid.lps_from_voxel().column(axis));
+    let cosine = |a: usize, b: usize| axes[a].dot(axes[b]) / (axes[a].norm() * axes[b].norm());
+    [(0, 1), (0, 2), (1, 2)]
+        .iter()
+        .any(|&(a, b)| cosine(a, b).abs() > SHEAR_COSINE)
+}
+
 /// Air below this many HU must be there for values to look like a CT's: nothing else in the body
 /// or around it is so far below water.
 const AIR_BELOW_HU: f32 = -300.0;
@@ -144,7 +170,7 @@ fn nifti_modality(choice: &InputChoice, image: &Volume<f32>) -> Result<String, P
         return Ok(modality.to_ascii_uppercase());
     }
     let (mut low, mut high) = (f32::INFINITY, f32::NEG_INFINITY);
-    for &value in image.values() {
+    for &value in image.values().iter().filter(|value| value.is_finite()) {
         low = low.min(value);
         high = high.max(value);
     }
@@ -161,6 +187,9 @@ fn read_dicom(
     progress: &dyn Progress,
     cancel: &Cancel,
 ) -> Result<Input, PipelineError> {
+    if choice.modality.is_some() {
+        return Err(PipelineError::ModalityOfDicom);
+    }
     let limits = Limits::default();
     let inventory = inspect(&choice.path, &limits, progress, cancel)?;
     let wanted = Choice {
@@ -174,35 +203,9 @@ fn read_dicom(
         .filter(|v| v.series.uid == chosen.uid)
         .map(|v| v.reason.clone())
         .collect();
-    let others = verdicts.iter().filter(|v| v.series.uid != chosen.uid);
-    let mut left_out: Vec<LeftOut> = others
-        .map(|v| LeftOut {
-            what: v.series.uid.clone(),
-            why: v.reason.clone(),
-        })
-        .collect();
-    left_out.extend(inventory.left_out.iter().map(|f| LeftOut {
-        what: f.label.clone(),
-        why: f.reason.clone(),
-    }));
-    let mut findings: Vec<Finding> = inventory
-        .findings()
-        .iter()
-        .map(|f| finding(Severity::Check, f.code, &f.message))
-        .collect();
     let series = load_series(chosen, &limits, progress, cancel)?;
-    findings.extend(
-        series
-            .findings
-            .iter()
-            .map(|f| finding(Severity::Check, f.code, &f.message)),
-    );
-    findings.extend(
-        series
-            .notes
-            .iter()
-            .map(|note| finding(Severity::Note, "series", note)),
-    );
+    let left_out = left_out_beside(&inventory, &verdicts, &series);
+    let findings = findings_of(&inventory, &series);
     let record = InputRecord {
         kind: "dicom".into(),
         modality: series.modality.clone(),
@@ -218,6 +221,42 @@ fn read_dicom(
         record,
         findings,
     })
+}
+
+/// The other series and files, and why they were not taken. Folders and files are often named
+/// after the patient; the case carries no name.
+fn left_out_beside(
+    inventory: &Inventory,
+    verdicts: &[Verdict<'_>],
+    series: &ImageSeries,
+) -> Vec<LeftOut> {
+    let others = verdicts
+        .iter()
+        .filter(|v| v.series.uid != series.series_uid)
+        .map(|v| LeftOut {
+            what: v.series.uid.clone(),
+            why: series.without_patient(&v.reason),
+        });
+    let files = inventory.left_out.iter().map(|f| LeftOut {
+        what: series.without_patient(&f.label),
+        why: series.without_patient(&f.reason),
+    });
+    others.chain(files).collect()
+}
+
+/// What a person should know of the files and of the series, without the patient's name.
+fn findings_of(inventory: &Inventory, series: &ImageSeries) -> Vec<Finding> {
+    let nameless = inventory.findings();
+    let checks = nameless.iter().chain(&series.findings);
+    let checks = checks.map(|f| (Severity::Check, f.code, &f.message));
+    let notes = series
+        .notes
+        .iter()
+        .map(|note| (Severity::Note, "series", note));
+    checks
+        .chain(notes)
+        .map(|(severity, code, message)| finding(severity, code, &series.without_patient(message)))
+        .collect()
 }
 
 /// A finding about the whole case.
@@ -246,4 +285,143 @@ fn image_sha256(image: &Volume<f32>) -> String {
         hasher.update(&bytes);
     }
     hex(&hasher.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use prosect_base::{Cancel, Silent};
+    use prosect_formats::case::Severity;
+    use prosect_phantom::{SeriesOptions, write_series};
+    use prosect_volume::{Affine, Grid, Point, Vector, Volume};
+
+    use super::{Input, InputChoice, is_sheared, read};
+    use crate::pipeline::PipelineError;
+
+    /// A NIfTI of 2 x 2 x 2 floats at 3 mm, its qform at `x_of_qform` and its sform at 0.
+    fn write_nifti(path: &Path, values: [f32; 8], x_of_qform: f32) {
+        let mut bytes = vec![0_u8; 352];
+        let mut put = |at: usize, raw: &[u8]| bytes[at..at + raw.len()].copy_from_slice(raw);
+        put(0, &348_i32.to_le_bytes());
+        for (n, size) in [3_i16, 2, 2, 2, 1, 1, 1, 1].iter().enumerate() {
+            put(40 + 2 * n, &size.to_le_bytes());
+        }
+        put(70, &16_i16.to_le_bytes());
+        put(72, &32_i16.to_le_bytes());
+        for at in [76, 268] {
+            put(
+                at,
+                &[1.0_f32, x_of_qform][usize::from(at == 268)].to_le_bytes(),
+            );
+        }
+        for at in [80, 84, 88, 280, 300, 320] {
+            put(at, &3.0_f32.to_le_bytes());
+        }
+        put(108, &352.0_f32.to_le_bytes());
+        put(123, &[2]);
+        put(252, &1_i16.to_le_bytes());
+        put(254, &1_i16.to_le_bytes());
+        put(344, b"n+1\0");
+        bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        std::fs::write(path, bytes).unwrap();
+    }
+
+    fn read_values(values: [f32; 8], x_of_qform: f32) -> Result<Input, PipelineError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("image.nii");
+        write_nifti(&path, values, x_of_qform);
+        let choice = InputChoice {
+            path,
+            ..InputChoice::default()
+        };
+        read(&choice, &["CT"], &Silent, &Cancel::new())
+    }
+
+    const PLAIN: [f32; 8] = [-1000.0, 0.0, 40.0, 60.0, 80.0, 90.0, 100.0, 300.0];
+
+    fn checks(input: &Input) -> Vec<&str> {
+        let checks = input
+            .findings
+            .iter()
+            .filter(|f| f.severity == Severity::Check);
+        checks.map(|f| f.code.as_str()).collect()
+    }
+
+    #[test]
+    fn a_nifti_whose_forms_disagree_needs_a_person() {
+        assert!(checks(&read_values(PLAIN, 0.0).unwrap()).is_empty());
+        let moved = read_values(PLAIN, 30.0).unwrap();
+        assert_eq!(checks(&moved), ["forms_disagree"]);
+    }
+
+    #[test]
+    fn an_infinite_voxel_is_told_and_does_not_hide_the_hu() {
+        let mut values = PLAIN;
+        values[7] = f32::INFINITY;
+        assert_eq!(checks(&read_values(values, 0.0).unwrap()), ["not_finite"]);
+    }
+
+    #[test]
+    fn a_nifti_without_any_number_is_refused() {
+        let error = read_values([f32::NAN; 8], 0.0).err().unwrap();
+        assert!(
+            matches!(error, PipelineError::NoFiniteVoxel { .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_modality_of_dicom_is_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let choice = InputChoice {
+            path: folder.path().into(),
+            modality: Some("MR".into()),
+            ..InputChoice::default()
+        };
+        let error = read(&choice, &["CT"], &Silent, &Cancel::new())
+            .err()
+            .unwrap();
+        assert!(matches!(error, PipelineError::ModalityOfDicom), "{error}");
+    }
+
+    #[test]
+    fn the_case_does_not_repeat_a_name_from_the_names_of_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let grid = Grid::axis_aligned([8, 8, 10], [2.0; 3], Point::new([0.0; 3])).unwrap();
+        let volume = Volume::filled(grid, 40_i16);
+        let options = SeriesOptions::default();
+        write_series(folder.path(), &volume, &options, &Silent, &Cancel::new()).unwrap();
+        // The phantom's patient is called so.
+        std::fs::write(folder.path().join("PHANTOM_PROSECT.1.dcm"), "no image").unwrap();
+        let choice = InputChoice {
+            path: folder.path().to_owned(),
+            ..InputChoice::default()
+        };
+        let input = read(&choice, &["CT"], &Silent, &Cancel::new()).unwrap();
+        assert_eq!(checks(&input), ["file_left_out"]);
+        let told = format!("{:?} {:?}", input.findings, input.record.left_out);
+        assert!(
+            told.contains("[redacted]_[redacted].1.dcm") && !told.contains("PHANTOM"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn a_tilted_grid_is_told_from_a_straight_one() {
+        let columns = |shift: f64| {
+            let v = Vector::new;
+            [v([0.7, 0.0, 0.0]), v([0.0, 0.7, 0.0]), v([0.0, shift, 2.0])]
+        };
+        let grid = |shift| {
+            Grid::new(
+                [4, 4, 4],
+                Affine::from_columns(columns(shift), Point::new([0.0; 3])),
+                None,
+            )
+            .unwrap()
+        };
+        assert!(!is_sheared(&grid(0.001)));
+        assert!(is_sheared(&grid(0.1)));
+    }
 }

@@ -6,13 +6,36 @@ use std::path::{Path, PathBuf};
 
 use crate::pipeline::error::PipelineError;
 
+/// What is on the disk before a stage is committed.
+#[derive(Clone, Debug)]
+pub struct HalfMade {
+    folder: PathBuf,
+    /// Folders above it that were not there before, the deepest first.
+    new_parents: Vec<PathBuf>,
+}
+
+impl HalfMade {
+    /// Removes it; after the commit there is nothing to remove.
+    pub fn remove(&self) {
+        // Another thread may still write: a file that it makes meanwhile needs another round.
+        for _ in 0..10 {
+            match fs::remove_dir_all(&self.folder) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {}
+                _ => break,
+            }
+        }
+        for parent in &self.new_parents {
+            // Only empty ones go.
+            let _ = fs::remove_dir(parent);
+        }
+    }
+}
+
 /// A folder that becomes the user's output folder when it is committed, and vanishes when it is
 /// dropped before.
 #[derive(Debug)]
 pub struct Stage {
-    folder: PathBuf,
-    /// Folders above it that were not there before, the deepest first.
-    new_parents: Vec<PathBuf>,
+    half_made: HalfMade,
     out: PathBuf,
     replace: bool,
     committed: bool,
@@ -62,17 +85,42 @@ impl Stage {
         ));
         fs::create_dir(&folder).map_err(failed)?;
         Ok(Self {
-            folder,
-            new_parents,
+            half_made: HalfMade {
+                folder,
+                new_parents,
+            },
             out: out.into(),
             replace,
             committed: false,
         })
     }
 
+    /// Refuses an input that would be removed when the old case at the output folder is.
+    ///
+    /// # Errors
+    /// [`PipelineError::OutputHoldsInput`].
+    pub fn require_apart(&self, input: &Path) -> Result<(), PipelineError> {
+        // What cannot be resolved is not there; reading it will say so.
+        let resolved = fs::canonicalize(input).and_then(|i| Ok((i, fs::canonicalize(&self.out)?)));
+        match resolved {
+            Ok((input, out)) if self.replace && input.starts_with(&out) => {
+                Err(PipelineError::OutputHoldsInput {
+                    path: self.out.clone(),
+                    input,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Where to write meanwhile.
     pub fn folder(&self) -> &Path {
-        &self.folder
+        &self.half_made.folder
+    }
+
+    /// What would stay behind if the process ended now.
+    pub fn half_made(&self) -> HalfMade {
+        self.half_made.clone()
     }
 
     /// Puts the folder at its place. A case that stood there before is removed only after the new
@@ -86,9 +134,9 @@ impl Stage {
             source,
         };
         if self.replace {
-            let old = self.folder.with_extension("old");
+            let old = self.folder().with_extension("old");
             fs::rename(&self.out, &old).map_err(failed)?;
-            if let Err(source) = fs::rename(&self.folder, &self.out) {
+            if let Err(source) = fs::rename(self.folder(), &self.out) {
                 fs::rename(&old, &self.out).map_err(failed)?;
                 return Err(failed(source));
             }
@@ -100,7 +148,7 @@ impl Stage {
                 path: self.out.clone(),
             });
         } else {
-            fs::rename(&self.folder, &self.out).map_err(failed)?;
+            fs::rename(self.folder(), &self.out).map_err(failed)?;
             self.committed = true;
         }
         Ok(self.out.clone())
@@ -111,11 +159,7 @@ impl Drop for Stage {
     fn drop(&mut self) {
         if !self.committed {
             // Nothing can be told from here; what stays behind carries `.partial` in its name.
-            let _ = fs::remove_dir_all(&self.folder);
-            for parent in &self.new_parents {
-                // Only empty ones go.
-                let _ = fs::remove_dir(parent);
-            }
+            self.half_made.remove();
         }
     }
 }
@@ -150,6 +194,47 @@ mod tests {
                 .count(),
             1
         );
+    }
+
+    #[test]
+    fn what_is_half_made_goes_and_what_is_done_stays() {
+        let parent = tempfile::tempdir().unwrap();
+        let out = parent.path().join("new/case");
+        let stage = Stage::begin(&out, false).unwrap();
+        fs::write(stage.folder().join("case.json"), "{}").unwrap();
+        stage.half_made().remove();
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+        let stage = Stage::begin(&out, false).unwrap();
+        fs::write(stage.folder().join("case.json"), "{}").unwrap();
+        let half_made = stage.half_made();
+        stage.commit().unwrap();
+        half_made.remove();
+        assert!(out.join("case.json").is_file());
+    }
+
+    #[test]
+    fn an_input_inside_the_case_to_be_replaced_is_refused() {
+        let parent = tempfile::tempdir().unwrap();
+        let out = parent.path().join("case");
+        fs::create_dir_all(out.join("dicom/deep")).unwrap();
+        fs::write(out.join("case.json"), "{}").unwrap();
+        fs::create_dir(parent.path().join("case-dicom")).unwrap();
+        let stage = Stage::begin(&out, true).unwrap();
+        for input in [
+            out.clone(),
+            out.join("dicom"),
+            parent.path().join("case-dicom/../case/dicom/deep"),
+        ] {
+            let error = stage.require_apart(&input).unwrap_err().to_string();
+            assert!(error.contains("--force"), "{error}");
+        }
+        stage
+            .require_apart(&parent.path().join("case-dicom"))
+            .unwrap();
+        stage.require_apart(parent.path()).unwrap();
+        // A new case may lie inside its input: nothing is removed for it.
+        let inside = Stage::begin(&out.join("dicom/new"), false).unwrap();
+        inside.require_apart(&out.join("dicom")).unwrap();
     }
 
     #[test]
