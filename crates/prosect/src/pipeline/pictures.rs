@@ -111,10 +111,12 @@ pub(crate) fn draw(
 
 /// The first four views in a square, under a line that says what this is.
 fn four(views: &[&Raster; 8], case_code: &str, made_by: &str) -> Raster {
-    let header = 32;
+    let header = 56;
     let mut sheet = Raster::filled(2 * SIZE + GAP, header + 2 * SIZE + GAP, [38, 44, 52]);
-    let title = format!("Prosect case {case_code}: UNREVIEWED, by {made_by}");
+    let title = format!("Prosect case {case_code}: UNREVIEWED, research use only");
     sheet.write(&title, [8, 8], 2, [255, 220, 80]);
+    let origin = format!("drawn by an algorithm: {made_by}");
+    sheet.write(&origin, [8, 32], 2, [255, 220, 80]);
     for (n, view) in views[..4].iter().enumerate() {
         sheet.paste(
             view,
