@@ -84,7 +84,29 @@ pub fn choose_series<'a>(
             candidates: listed.join("; "),
         });
     }
-    Ok(best.series)
+    require_one_study(&verdicts, best.series)
+}
+
+/// Refuses a series whose UID stands in several studies: they may be of two patients, and nobody
+/// can say which is meant.
+fn require_one_study<'a>(
+    verdicts: &[Verdict<'a>],
+    series: &'a Series,
+) -> Result<&'a Series, DicomError> {
+    let same = verdicts.iter().filter(|v| v.series.uid == series.uid);
+    let studies: Vec<&str> = same.map(|v| v.series.study_uid.as_str()).collect();
+    if studies.len() == 1 {
+        return Ok(series);
+    }
+    Err(DicomError::Unusable {
+        series_uid: series.uid.clone(),
+        reason: format!(
+            "its UID stands in {} studies ({}); give the files of one study only",
+            studies.len(),
+            studies.join(", ")
+        ),
+        fault: Fault::Inconsistent,
+    })
 }
 
 fn choose_by_uid<'a>(
@@ -110,7 +132,7 @@ fn choose_by_uid<'a>(
         });
     };
     match verdict.misfit {
-        None => Ok(verdict.series),
+        None => require_one_study(verdicts, verdict.series),
         Some(Misfit::Modality) => Err(DicomError::WrongModality {
             series_uid: uid.to_owned(),
             modality: name::of_modality(&verdict.series.modality).to_owned(),

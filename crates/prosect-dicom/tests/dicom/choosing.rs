@@ -151,6 +151,20 @@ fn what_does_not_fit_is_said() {
 }
 
 #[test]
+fn a_series_in_two_studies_is_not_guessed_at() {
+    let other = |slice: &mut Slice| set(slice, tags::STUDY_INSTANCE_UID, VR::UI, "1.2.4");
+    // One is far better, so that the score alone would take it.
+    let both = [series("1.7", 40, plain), series("1.7", 9, other)];
+    let named = Choice {
+        series_uid: Some("1.7"),
+        ..CT
+    };
+    for choice in [CT, named] {
+        check(&both, choice, "its UID stands in 2 studies (1.2.3, 1.2.4)");
+    }
+}
+
+#[test]
 fn every_series_is_judged() {
     let folder = tempfile::tempdir().unwrap();
     let pet = |slice: &mut Slice| set(slice, tags::MODALITY, VR::CS, "PT");
