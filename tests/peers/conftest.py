@@ -16,6 +16,10 @@ from relabeled_series import PATIENT, copy_with_patient
 ROOT = Path(__file__).resolve().parents[2]
 IN_CI = os.environ.get("CI") == "true"
 
+# `cargo xtask peers engine` alone has PyTorch, and runs nothing else.
+ENGINE = os.environ.get("PROSECT_ENGINE") == "1"
+collect_ignore = [] if ENGINE else ["test_engine.py"]
+
 # The slowest case took well under a minute when this was written; this only ends a hang.
 LONGEST_RUN_SECS = 900
 

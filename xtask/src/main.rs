@@ -38,7 +38,8 @@ One step:
   clippy        Lint every target, warnings are errors
   docs          Build the documentation and check the relative links of every page
   test          Run the Rust tests
-  peers [NAME]  Judge the binary with other people's software: all tests, or tests/peers/test_NAME.py
+  peers [NAME]  Judge the binary with other people's software: all tests, or tests/peers/test_NAME.py;
+                `engine`: the network engine against nnunetv2 and TotalSegmentator (installs PyTorch)
 
 Environment:
   PROSECT_SHARED  Folder with the shared scans [default: ../shared beside the repository]

@@ -1,6 +1,8 @@
 //! Other people's software as judge: readers and checkers of DICOM, NIfTI, meshes, glTF and
 //! pages, installed beside the build and driven by pytest against the release binary.
 
+mod engine;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -80,6 +82,9 @@ pub(crate) fn prepare(repository: &Repository) -> Result<()> {
 
 /// Builds what is judged and lets the peers judge it: all tests, or those of one name.
 pub(crate) fn run(repository: &Repository, name: Option<&str>) -> Result<()> {
+    if name == Some("engine") {
+        return engine::run(repository);
+    }
     let tests = test_path(&repository.root, name)?;
     repository.require_shared_in_ci()?;
     prepare(repository)?;

@@ -11,6 +11,9 @@ pub trait Progress: Sync {
 
     /// How much of the present step is done, from 0 to 1; it may be called often.
     fn fraction(&self, done: f64);
+
+    /// Something that the user should read and keep, for example which model was taken and why.
+    fn remark(&self, _text: &str) {}
 }
 
 /// Tells nobody.

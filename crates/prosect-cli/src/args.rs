@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
+use prosect::nn::isa::Isa;
 
 /// Segment anatomy in CT and MR, and write it for the PACS, the printer, the headset and research
 #[derive(Debug, Parser)]
@@ -27,7 +28,7 @@ pub(crate) enum Command {
     Demo(Demo),
     /// List the studies and series of a file, folder or zip, and say which would be taken
     Inspect(Inspect),
-    /// Segment a CT (DICOM file, folder or zip, or NIfTI) and write a case
+    /// Segment a CT or MR (DICOM file, folder or zip, or NIfTI) and write a case
     Segment(Segment),
     /// List the models, or show one
     Models(Models),
@@ -72,9 +73,18 @@ pub(crate) struct RunOptions {
     /// Use this many threads [default: as many as the machine has]
     #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1024), help_heading = "Performance")]
     pub(crate) threads: Option<usize>,
+    /// Most memory for the networks, for example 4G or 1500M [default: three quarters of the machine's]
+    #[arg(long, value_name = "SIZE", value_parser = crate::memory::parse_size, help_heading = "Performance")]
+    pub(crate) max_ram: Option<u64>,
+    /// Use this instruction set: avx512, avx2 or portable [default: the fastest of this machine]
+    #[arg(long, value_name = "NAME", help_heading = "Performance")]
+    pub(crate) isa: Option<Isa>,
     /// Look for installed models here [default: models in PROSECT_HOME, else the user's data folder]
     #[arg(long, value_name = "DIR", help_heading = "Model")]
     pub(crate) models: Option<PathBuf>,
+    /// Tell more on stderr: limits, times and memory
+    #[arg(short, long, help_heading = "Output")]
+    pub(crate) verbose: bool,
 }
 
 /// `prosect demo`
@@ -114,14 +124,36 @@ pub(crate) struct Segment {
     /// Write the case into this new folder
     #[arg(short, long, value_name = "OUT", help_heading = "Output")]
     pub(crate) output: PathBuf,
-    /// Segment with this model
+    /// Segment with this model, or with several in this order, separated by commas [default: the
+    /// installed or shipped one that draws the most structures in such an image]
     #[arg(
         long,
-        value_name = "NAME",
-        default_value = "liver-ct",
+        value_name = "NAMES",
+        value_delimiter = ',',
         help_heading = "Model"
     )]
-    pub(crate) model: String,
+    pub(crate) model: Vec<String>,
+    /// Draw only these structures, separated by commas [default: all that the models draw]
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        help_heading = "Model"
+    )]
+    pub(crate) structures: Vec<String>,
+    /// Repeat the original program's steps exactly, with their rounding [default: interpolate the
+    /// network's answer to the image's own voxels]
+    #[arg(long, help_heading = "Model")]
+    pub(crate) compat: bool,
+    /// Do not average mirrored passes, where the model would: several times faster, less smooth
+    #[arg(long, help_heading = "Model")]
+    pub(crate) no_mirroring: bool,
+    /// Distance of neighbouring patches as a share of the patch, 0.1 to 1 [default: the model's own]
+    #[arg(long, value_name = "SHARE", value_parser = share, help_heading = "Model")]
+    pub(crate) step: Option<f64>,
+    /// Also write the network's input and answer here, as arrays of numpy
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub(crate) save_intermediate: Option<PathBuf>,
     /// Take this series [default: the best one, if one is best]
     #[arg(long, value_name = "UID", help_heading = "Input")]
     pub(crate) series: Option<String>,
@@ -184,6 +216,18 @@ pub(crate) struct ModelsInfo {
     /// Look for installed models here [default: models in PROSECT_HOME, else the user's data folder]
     #[arg(long, value_name = "DIR")]
     pub(crate) models: Option<PathBuf>,
+}
+
+/// A share of a patch.
+fn share(text: &str) -> Result<f64, String> {
+    let share: f64 = text
+        .parse()
+        .map_err(|_| "it is no number; give a share such as 0.5".to_owned())?;
+    if (0.1..=1.0).contains(&share) {
+        Ok(share)
+    } else {
+        Err("a step lies between 0.1 and 1".into())
+    }
 }
 
 /// Prints clap's message: help and version on stdout with exit code 0, the rest on stderr with 2.

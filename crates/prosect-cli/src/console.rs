@@ -12,6 +12,8 @@ use crate::failure::Failure;
 
 /// The moving line is redrawn at most this often.
 const REDRAW: Duration = Duration::from_millis(100);
+/// Where lines cannot move, long work says where it is this often.
+const RETELL: Duration = Duration::from_secs(30);
 /// Time left is told once this much of a step is done and this long has passed.
 const ESTIMATE_FROM: (f64, Duration) = (0.04, Duration::from_millis(1500));
 
@@ -118,25 +120,45 @@ impl Progress for Session {
         let Ok(mut line) = self.line.try_lock() else {
             return;
         };
-        if !self.is_terminal || line.drawn.is_some_and(|drawn| drawn.elapsed() < REDRAW) {
+        let every = if self.is_terminal { REDRAW } else { RETELL };
+        let since = line.drawn.unwrap_or(line.began).elapsed();
+        if since < every && (line.drawn.is_some() || !self.is_terminal) {
             return;
         }
         line.drawn = Some(Instant::now());
-        let elapsed = line.began.elapsed();
         let done = done.clamp(0.0, 1.0);
-        let left = if done >= ESTIMATE_FROM.0 && elapsed >= ESTIMATE_FROM.1 {
-            format!(
-                ", about {:.0} s left",
-                (elapsed.as_secs_f64() / done * (1.0 - done)).ceil()
-            )
-        } else {
-            String::new()
-        };
-        say(&format!(
-            "\r\x1b[2K  {} {:.0} %{left}",
+        let text = format!(
+            "{} {:.0} %{}",
             line.step,
-            done * 100.0
-        ));
+            done * 100.0,
+            time_left(line.began.elapsed(), done)
+        );
+        if self.is_terminal {
+            say(&format!("\r\x1b[2K  {text}"));
+        } else {
+            say(&format!("{text}\n"));
+        }
+    }
+
+    fn remark(&self, text: &str) {
+        let Ok(mut line) = self.line.lock() else {
+            return;
+        };
+        self.finish(&mut line);
+        say(&format!("{}\n", plain(text)));
+    }
+}
+
+/// `, about 40 s left`, or nothing while that would be a guess.
+fn time_left(elapsed: Duration, done: f64) -> String {
+    if done < ESTIMATE_FROM.0 || elapsed < ESTIMATE_FROM.1 {
+        return String::new();
+    }
+    let seconds = (elapsed.as_secs_f64() / done * (1.0 - done)).ceil();
+    if seconds < 120.0 {
+        format!(", about {seconds:.0} s left")
+    } else {
+        format!(", about {:.0} min left", (seconds / 60.0).ceil())
     }
 }
 
@@ -183,7 +205,18 @@ pub(crate) fn print_json<T: serde::Serialize>(value: &T) -> Result<(), Failure> 
 
 #[cfg(test)]
 mod tests {
-    use super::plain;
+    use std::time::Duration;
+
+    use super::{plain, time_left};
+
+    #[test]
+    fn time_left_is_told_once_it_is_no_guess() {
+        let after = |seconds, done| time_left(Duration::from_secs(seconds), done);
+        assert_eq!(after(10, 0.01), "");
+        assert_eq!(after(1, 0.5), "");
+        assert_eq!(after(10, 0.5), ", about 10 s left");
+        assert_eq!(after(100, 0.25), ", about 5 min left");
+    }
 
     #[test]
     fn a_file_name_cannot_command_the_terminal() {

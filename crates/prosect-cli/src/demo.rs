@@ -1,7 +1,7 @@
 //! `prosect demo`: the main job on a phantom whose liver is known.
 
 use prosect::phantom::{Phantom, PhantomSeriesOptions};
-use prosect::pipeline::{Formats, InputChoice, Request, Stage, segment};
+use prosect::pipeline::{Formats, InputChoice, ModelChoice, Request, Stage, segment};
 use prosect::segmentation::measure;
 
 use crate::Done;
@@ -27,11 +27,12 @@ pub(crate) fn run(arguments: &Demo, session: &Session) -> Result<Done, Failure> 
             path: series_folder,
             ..InputChoice::default()
         },
-        model: "liver-ct".into(),
+        models: ModelChoice::Named(vec!["liver-ct".into()]),
+        structures: None,
         models_folder: models::folder(arguments.run.models.as_deref()),
         formats: Formats::All,
         with_image: true,
-        threads: session.threads,
+        engine: segment_command::engine(&arguments.run, session)?,
     };
     let outcome = segment(&request, &stage, session, &session.cancel)?;
     let truth = written.truth.map(|value| *value > 0);

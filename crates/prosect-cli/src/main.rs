@@ -6,6 +6,7 @@
 mod args;
 mod console;
 mod failure;
+mod memory;
 mod inspect;
 mod models;
 mod segment;

@@ -47,19 +47,35 @@ pub(crate) fn tell(
 fn text(case: &CaseRecord, folder: &Path, extra: &[(&str, serde_json::Value)]) -> String {
     // Writing to a String cannot fail.
     let mut text = String::new();
-    for structure in &case.structures {
-        if structure.found {
-            let _ = writeln!(
-                text,
-                "{:<20} {:>8.1} ml   expected Dice {} ({})",
-                structure.name,
-                structure.volume_ml,
-                structure.expected.dice,
-                structure.expected.source
-            );
+    let found = case.structures.iter().filter(|s| s.found);
+    // Room for the longest name, which with a hundred structures is a long one.
+    let width = found
+        .clone()
+        .map(|s| s.name.len())
+        .max()
+        .unwrap_or(0)
+        .max(20);
+    for structure in found {
+        let expected = if structure.expected.dice == "unknown" {
+            "accuracy unknown".to_owned()
         } else {
-            let _ = writeln!(text, "{:<20} not found", structure.name);
-        }
+            format!(
+                "expected Dice {} ({})",
+                structure.expected.dice, structure.expected.source
+            )
+        };
+        let _ = writeln!(
+            text,
+            "{:<width$} {:>8.1} ml   {expected}",
+            structure.name, structure.volume_ml
+        );
+    }
+    let missing = case.structures.iter().filter(|s| !s.found);
+    let missing: Vec<&str> = missing.map(|s| s.name.as_str()).collect();
+    if let [name] = missing[..] {
+        let _ = writeln!(text, "{name:<width$} not found");
+    } else if !missing.is_empty() {
+        let _ = writeln!(text, "not found: {}", missing.join(", "));
     }
     for (name, value) in extra {
         let _ = writeln!(

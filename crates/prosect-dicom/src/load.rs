@@ -44,6 +44,14 @@ pub struct ImageSeries {
     pub notes: Vec<String>,
 }
 
+impl ImageSeries {
+    /// Body Part Examined in DICOM's words, for example `HEAD`.
+    pub fn body_part(&self) -> Option<String> {
+        // It says what was scanned, not who.
+        attribute::text(&self.header.reveal().data, tags::BODY_PART_EXAMINED)
+    }
+}
+
 /// The image from which a slice was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceFrame {

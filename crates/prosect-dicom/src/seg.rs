@@ -13,8 +13,10 @@ use std::io::Write;
 use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::FileMetaTableBuilder;
-use prosect_segmentation::{ReviewStatus, Segmentation};
+use prosect_segmentation::{LabelValue, ReviewStatus, Segmentation};
 use prosect_volume::FrameOfReference;
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 
 use crate::error::DicomError;
 use crate::load::ImageSeries;
@@ -105,11 +107,6 @@ pub fn write_seg(
     put_content_date(&mut data, source, options);
     put::declare_character_set(&mut data);
     let n_frames = frames.n_frames();
-    data.put(DataElement::new(
-        tags::PIXEL_DATA,
-        VR::OB,
-        PrimitiveValue::U8(frames.bits.into()),
-    ));
     let meta = FileMetaTableBuilder::new()
         .transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN)
         .media_storage_sop_class_uid(uids::SEGMENTATION_STORAGE)
@@ -119,7 +116,11 @@ pub fn write_seg(
         .build()
         .map_err(|error| cannot_write(&error))?;
     data.with_exact_meta(meta)
-        .write_all(out)
+        .write_all(&mut *out)
+        .map_err(|error| cannot_write(&error))?;
+    // Pixel Data has the highest tag of all: it follows.
+    frames
+        .write_pixel_data(out)
         .map_err(|error| cannot_write(&error))?;
     Ok(SegReport {
         sop_instance_uid: identity.sop_instance_uid,
@@ -182,10 +183,10 @@ impl Identity {
         segmentation: &Segmentation,
         source: &ImageSeries,
         options: &SegOptions,
-        frames: &Frames,
+        frames: &Frames<'_>,
     ) -> Self {
         let mut parts: Vec<Vec<u8>> = vec![
-            frames.bits.clone(),
+            content_hash(segmentation),
             frames.index(),
             options.software_version.clone().into_bytes(),
         ];
@@ -217,6 +218,22 @@ impl Identity {
             frame_of_reference,
         }
     }
+}
+
+/// One hash for each slice of each layer: what the frames' bits are made from.
+fn content_hash(segmentation: &Segmentation) -> Vec<u8> {
+    let hash = |slice: &[LabelValue]| {
+        let bytes: Vec<[u8; 2]> = slice.iter().map(|value| value.to_le_bytes()).collect();
+        Sha256::digest(bytes.as_flattened()).to_vec()
+    };
+    let layers = segmentation.layers().iter();
+    layers
+        .flat_map(|layer| {
+            let slices = layer.values().par_chunks(layer.slice_len());
+            slices.map(hash).collect::<Vec<_>>()
+        })
+        .flatten()
+        .collect()
 }
 
 /// Enhanced General Equipment, General Series and what is said of the review.

@@ -10,7 +10,7 @@ pub use record::{
     Anatomy, Boundary, CaseRecord, CodeRecord, Expected, FileRecord, Finding, GridRecord,
     InputRecord, LeftOut, ModelRecord, RunRecord, Severity, StepRecord, SurfaceRecord,
 };
-pub use write::{describe_file, hex, sha256_hex, write_json};
+pub use write::{HashedFile, hex, sha256_hex, write_json};
 
 /// The version of `case.json` that this program writes.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;

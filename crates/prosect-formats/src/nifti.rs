@@ -6,6 +6,7 @@
 mod header;
 mod orientation;
 mod read;
+mod gzip;
 mod write;
 mod label_table;
 

@@ -68,7 +68,7 @@ pub enum ModelError {
     },
     /// The engine does not reproduce the model's recorded answer on this machine.
     #[error(
-        "model {model} fails its self-test on this machine: probability {found} where {expected} is recorded; results would be wrong"
+        "model {model} fails its self-test on this machine: it answers {found} where {expected} is recorded; results would be wrong"
     )]
     SelfTest {
         /// The model.
@@ -87,6 +87,106 @@ pub enum ModelError {
         made_for: String,
         /// The modality of the image.
         modality: String,
+    },
+    /// Nothing here runs this kind of model.
+    #[error("model {model} is of the kind {recipe}, which this program cannot run yet")]
+    Recipe {
+        /// The model.
+        model: String,
+        /// The manifest's word for its kind.
+        recipe: &'static str,
+    },
+    /// Voxels of the image are no numbers.
+    #[error(
+        "{n_voxels} voxels of the image are not finite numbers; the conversion that made it failed, make it again"
+    )]
+    NotFinite {
+        /// How many.
+        n_voxels: usize,
+    },
+    /// The image does not have the channels that the model takes.
+    #[error(
+        "model {model} takes {expected} images at once ({names}), but {found} came; segment it with a model for one image"
+    )]
+    Channels {
+        /// The model.
+        model: String,
+        /// The number that it takes.
+        expected: usize,
+        /// Their names, joined by commas.
+        names: String,
+        /// The number that came.
+        found: usize,
+    },
+    /// An input breaks what the model asks of it.
+    #[error("model {model} cannot take this image: {reason}")]
+    Image {
+        /// The model.
+        model: String,
+        /// What and what next.
+        reason: String,
+    },
+    /// The model looks where another model has found something, and that one is not installed.
+    #[error("model {model} looks only around what model {needed} finds, which is not installed")]
+    Needs {
+        /// The model.
+        model: String,
+        /// The one that is missing.
+        needed: String,
+    },
+    /// A structure was asked for that the model does not know.
+    #[error("model {model} has no structure named {structure}; it has {known}")]
+    UnknownStructure {
+        /// The model.
+        model: String,
+        /// The name asked for.
+        structure: String,
+        /// The names that it has, joined by commas.
+        known: String,
+    },
+    /// A task of `TotalSegmentator` whose own steps are not known here.
+    #[error(
+        "model {model} is TotalSegmentator's task {task}, whose steps after the network this version does not know"
+    )]
+    UnknownTask {
+        /// The model.
+        model: String,
+        /// The task's name.
+        task: String,
+    },
+    /// The memory that is allowed is not enough.
+    #[error(
+        "model {model} needs {needed_bytes} bytes of memory for this image, but {allowed_bytes} are allowed; allow more"
+    )]
+    Memory {
+        /// The model.
+        model: String,
+        /// What the run would take at least.
+        needed_bytes: u64,
+        /// The limit.
+        allowed_bytes: u64,
+    },
+    /// The network's answer holds values that are no numbers.
+    #[error(
+        "the network of model {model} answered with a value that is not a finite number; its weights do not fit this image"
+    )]
+    Overflow {
+        /// The model.
+        model: String,
+    },
+    /// A model of the program itself cannot be removed.
+    #[error("{name} is part of the program and cannot be removed; it runs only where it is asked for or fits best")]
+    Shipped {
+        /// The model.
+        name: String,
+    },
+    /// A file that was asked for cannot be written.
+    #[error("cannot write {path}: {source}", path = path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// A grid derived from the image's is impossible.
     #[error("the image's grid cannot be resampled: {0}")]
@@ -125,9 +225,19 @@ impl Faulty for ModelError {
             Self::UnknownModel { .. } | Self::WrongModality { .. } | Self::SelfTest { .. } => {
                 Fault::Inconsistent
             }
-            Self::Manifest { .. } | Self::Checksum { .. } | Self::Extent { .. } => Fault::Malformed,
-            Self::Io { .. } => Fault::Io,
-            Self::TooLarge { .. } => Fault::Limit,
+            Self::Manifest { .. }
+            | Self::Checksum { .. }
+            | Self::Extent { .. }
+            | Self::NotFinite { .. } => Fault::Malformed,
+            Self::Recipe { .. } | Self::UnknownTask { .. } => Fault::Unsupported,
+            Self::Needs { .. } | Self::UnknownStructure { .. } | Self::Shipped { .. } => {
+                Fault::Inconsistent
+            }
+            Self::Channels { .. } | Self::Image { .. } | Self::Overflow { .. } => {
+                Fault::Inconsistent
+            }
+            Self::Io { .. } | Self::Write { .. } => Fault::Io,
+            Self::TooLarge { .. } | Self::Memory { .. } => Fault::Limit,
             Self::Network { source, .. } => match source.class() {
                 FaultClass::Malformed => Fault::Malformed,
                 FaultClass::Unsupported => Fault::Unsupported,
@@ -143,6 +253,7 @@ impl Faulty for ModelError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::UnknownModel { .. } => Some("`prosect models list` shows what is there".into()),
+            Self::Needs { needed, .. } => Some(format!("`prosect models install {needed}`")),
             Self::Checksum { .. } => {
                 Some("put the model's folder there again from its source, or remove it".into())
             }

@@ -5,10 +5,15 @@
 //! step returns its output and the way back; a result lies on the source's grid, exactly.
 
 mod manifest;
+mod files;
 mod store;
 mod model;
 mod segment;
 mod output;
+mod trail;
+mod liver;
+mod nnunet;
+mod lesion;
 mod resolution;
 mod anatomy;
 mod window;
@@ -19,10 +24,12 @@ mod error;
 
 pub use error::ModelError;
 pub use manifest::{
-    GridSpec, Manifest, ManifestStructure, ModalityStatus, ModalitySupport, Normalization,
-    Postprocess, RegionFinder,
+    ChannelNormalization, CropRecipe, FileRef, GridSpec, Heads, InputChannel, LesionRecipe,
+    LiverRecipe, Manifest, ManifestStructure, MeshNetCrop, MeshNetNormalization, MeshNetRecipe,
+    ModalityStatus, ModalitySupport, NnUnetRecipe, Normalization, Part, Postprocess, Probe, Recipe,
+    RegionFinder, Resampling, SelfTest, StoredAxes, TotalSegmentatorRecipe,
 };
 pub use model::Model;
-pub use output::{ModelFinding, ModelOutput, StructureOutput};
+pub use output::{Answer, ModelFinding, ModelOutput, StructureOutput};
 pub use segment::{SegmentOptions, segment};
 pub use store::{Damaged, Listed, ModelStore, Origin};

@@ -3,6 +3,8 @@
 //! It is read strictly: an unknown key or word is refused, because a setting that is overlooked
 //! would change results in silence.
 
+mod recipe;
+mod self_test;
 mod document;
 
 use std::fmt;
@@ -10,7 +12,13 @@ use std::fmt;
 use prosect_segmentation::Structure;
 
 use crate::error::ModelError;
-use document::Document;
+
+pub use recipe::{
+    ChannelNormalization, CropRecipe, GridSpec, Heads, InputChannel, LesionRecipe, LiverRecipe,
+    MeshNetCrop, MeshNetNormalization, MeshNetRecipe, NnUnetRecipe, Part, Postprocess, Recipe,
+    RegionFinder, Resampling, StoredAxes, TotalSegmentatorRecipe,
+};
+pub use self_test::{Probe, SelfTest};
 
 /// A manifest that was understood and checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,15 +43,8 @@ pub struct Manifest {
     pub modalities: Vec<ModalitySupport>,
     /// What it finds, in the order of its output channels.
     pub structures: Vec<ManifestStructure>,
-    /// The grid on which the network works.
-    pub grid: GridSpec,
-    /// How the part of the image is found that the network sees.
-    pub region_finder: RegionFinder,
-    /// What is done with the network's probabilities.
-    pub postprocess: Postprocess,
-    pub(crate) network: FileRef,
-    pub(crate) weights: FileRef,
-    pub(crate) self_test: SelfTest,
+    /// How it is driven, with the files that belong to it.
+    pub recipe: Recipe,
 }
 
 /// A kind of image that a model takes.
@@ -53,8 +54,8 @@ pub struct ModalitySupport {
     pub modality: String,
     /// How far it is tested.
     pub status: ModalityStatus,
-    /// How intensities are brought to the network's range.
-    pub normalization: Normalization,
+    /// How intensities are brought to the network's range, where that depends on the modality.
+    pub normalization: Option<Normalization>,
 }
 
 /// How far a model is tested on a modality.
@@ -84,20 +85,6 @@ pub enum Normalization {
     MrRange,
 }
 
-/// How the part of the image is found that the network sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RegionFinder {
-    /// From lungs and pelvis on CT, then again from the liver that was found.
-    Liver,
-}
-
-/// What is done with the probabilities.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Postprocess {
-    /// Keep the most plausible component after an erosion; its border stays at probability one half.
-    OneOrgan,
-}
-
 /// A structure that a model finds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ManifestStructure {
@@ -109,33 +96,17 @@ pub struct ManifestStructure {
     pub expected_dice: String,
     /// On which scans that was measured, and by whom.
     pub expected_source: String,
-    /// Volumes in ml outside this range are shown to a person.
-    pub plausible_volume_ml: [f64; 2],
-}
-
-/// The grid on which the network works: RAS axes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct GridSpec {
-    /// Distance of its voxels along each axis.
-    pub spacing_mm: f64,
-    /// Voxels that the network takes at once, x, y, z.
-    pub input_shape: [usize; 3],
+    /// Volumes in ml outside this range are shown to a person; `None` where nobody knows one.
+    pub plausible_volume_ml: Option<[f64; 2]>,
 }
 
 /// A file beside the manifest.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct FileRef {
-    pub(crate) name: String,
-    pub(crate) sha256: String,
-}
-
-/// A small input made by a rule, and what the network must answer.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct SelfTest {
-    pub(crate) input_shape: [usize; 3],
-    pub(crate) tolerance: f32,
-    /// Output voxel x, y, z and its probability.
-    pub(crate) probes: Vec<([usize; 3], f32)>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileRef {
+    /// Its name, relative to the model's folder: `network.json`, `291/fold_0.safetensors`.
+    pub name: String,
+    /// Its SHA-256, in lower-case hexadecimal.
+    pub sha256: String,
 }
 
 impl Manifest {
@@ -148,9 +119,7 @@ impl Manifest {
             model: folder.to_owned(),
             reason,
         };
-        let document: Document = toml::from_str(text)
-            .map_err(|e| refused(e.to_string().trim_end().replace('\n', " ")))?;
-        let manifest = document.into_manifest().map_err(refused)?;
+        let manifest = document::parse(text).map_err(refused)?;
         if manifest.name == folder {
             Ok(manifest)
         } else {
@@ -159,6 +128,17 @@ impl Manifest {
                 manifest.name
             )))
         }
+    }
+
+    /// The manifest as text, in the present version of the format.
+    ///
+    /// # Errors
+    /// [`ModelError::Manifest`] when `parse` would refuse it.
+    pub fn to_toml(&self) -> Result<String, ModelError> {
+        document::write(self).map_err(|reason| ModelError::Manifest {
+            model: self.name.clone(),
+            reason,
+        })
     }
 
     /// DICOM's words for the modalities that it takes.

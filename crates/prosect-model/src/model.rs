@@ -1,58 +1,60 @@
-//! A model in memory, ready to run.
+//! A model: its manifest and its files. Networks are packed when they are needed.
 
-use prosect_nn::control::RunControl;
 use prosect_nn::graph::Graph;
 use prosect_nn::isa::Isa;
 use prosect_nn::network::Network;
 use prosect_nn::plan::Plan;
-use prosect_nn::tensor::Tensor;
 use prosect_nn::weights::Weights;
+use sha2::{Digest, Sha256};
 
 use crate::error::ModelError;
-use crate::manifest::Manifest;
+use crate::files::{ModelFiles, hexadecimal};
+use crate::manifest::{FileRef, LiverRecipe, Manifest, Recipe, SelfTest};
 
-/// A manifest and its network, packed for this processor.
+/// A manifest with its files, all checksums verified once.
 #[derive(Debug)]
 pub struct Model {
     manifest: Manifest,
-    network: Network,
-    plan: Plan,
-    margin: [usize; 3],
+    files: ModelFiles,
+    weights_sha256: String,
+}
+
+/// The one network of the liver's recipe, planned for its one input size.
+#[derive(Debug)]
+pub(crate) struct LiverNetwork {
+    pub(crate) network: Network,
+    pub(crate) plan: Plan,
+    /// Voxels lost on each side from input to output.
+    pub(crate) margin: [usize; 3],
 }
 
 impl Model {
-    /// Packs a network whose checksums were verified, and checks that it fits its manifest.
-    pub(crate) fn load(
-        manifest: Manifest,
-        network: &[u8],
-        weights: &[u8],
-    ) -> Result<Self, ModelError> {
-        let refused = |reason: String| ModelError::Manifest {
-            model: manifest.name.clone(),
-            reason,
-        };
-        let failed = ModelError::network(&manifest.name);
-        let text = std::str::from_utf8(network)
-            .map_err(|_| refused(format!("{} is not UTF-8 text", manifest.network.name)))?;
-        let graph = Graph::from_json(text).map_err(&failed)?;
-        if graph.input_channels() != 1 || graph.output_channels() != manifest.structures.len() {
-            let (inputs, outputs) = (graph.input_channels(), graph.output_channels());
-            return Err(refused(format!(
-                "its network has {inputs} input and {outputs} output channels"
-            )));
+    /// Verifies every file that the manifest names.
+    pub(crate) fn open(manifest: Manifest, files: ModelFiles) -> Result<Self, ModelError> {
+        for file in manifest.recipe.files() {
+            files.read(&manifest.name, file)?;
         }
-        let Some(margin) = graph.margin() else {
-            return Err(refused("its network does not keep the voxel size".into()));
+        let weights = manifest.recipe.weights();
+        let weights_sha256 = match weights[..] {
+            [only] => only.sha256.clone(),
+            _ => {
+                let mut digest = Sha256::new();
+                for file in weights {
+                    digest.update(&file.sha256);
+                }
+                hexadecimal(&digest.finalize())
+            }
         };
-        let weights = Weights::from_safetensors(weights).map_err(&failed)?;
-        let network = Network::load(&graph, &weights, Isa::detect()).map_err(&failed)?;
-        let plan = network.plan(manifest.grid.input_shape).map_err(&failed)?;
-        Ok(Self {
+        let model = Self {
             manifest,
-            network,
-            plan,
-            margin,
-        })
+            files,
+            weights_sha256,
+        };
+        if let Recipe::Liver(recipe) = &model.manifest.recipe {
+            // The shipped kind is loaded here once, so that what cannot run is refused at once.
+            model.liver(recipe, None)?;
+        }
+        Ok(model)
     }
 
     /// What the model says of itself.
@@ -60,84 +62,140 @@ impl Model {
         &self.manifest
     }
 
-    /// SHA-256 of the weights, in hexadecimal, as verified.
+    /// SHA-256 of the weights, in hexadecimal, as verified. Of several files it is the SHA-256 of
+    /// their digests' text, in the manifest's order.
     pub fn weights_sha256(&self) -> &str {
-        &self.manifest.weights.sha256
+        &self.weights_sha256
     }
 
-    /// The instruction set that the kernels use on this machine.
+    /// The best instruction set of this machine, which the kernels use unless the options say otherwise.
     pub fn isa_name(&self) -> &'static str {
-        self.network.isa().name()
+        Isa::detect().name()
     }
 
-    /// Memory of one run of the network, in bytes.
-    pub fn peak_bytes(&self) -> u64 {
-        self.plan.peak_bytes()
-    }
-
-    /// Voxels lost on each side from input to output.
-    pub(crate) fn margin(&self) -> [usize; 3] {
-        self.margin
-    }
-
-    /// Runs the network on one full input.
-    pub(crate) fn run(
-        &self,
-        input: &Tensor,
-        control: &RunControl<'_>,
-    ) -> Result<Tensor, ModelError> {
-        self.network
-            .run(&self.plan, input, control)
-            .map_err(ModelError::network(&self.manifest.name))
-    }
-
-    /// Runs the manifest's small test input and compares with the recorded answer, so that a
-    /// processor or a build that computes wrongly is found out before it draws anything.
+    /// Runs the manifest's small test inputs and compares with the recorded answers.
     ///
     /// # Errors
-    /// [`ModelError::SelfTest`] with the first probe that differs.
+    /// [`ModelError::SelfTest`] with the first value that differs.
     pub fn self_test(&self, threads: usize) -> Result<(), ModelError> {
-        let failed = ModelError::network(&self.manifest.name);
-        let test = &self.manifest.self_test;
-        let plan = self.network.plan(test.input_shape).map_err(&failed)?;
-        let input =
-            Tensor::new(1, test.input_shape, test_pattern(test.input_shape)).map_err(&failed)?;
-        let output = self
-            .network
-            .run(&plan, &input, &RunControl::with_threads(threads))
-            .map_err(&failed)?;
-        let [nx, ny, nz] = output.shape();
-        for &([x, y, z], expected) in &test.probes {
-            let inside = x < nx && y < ny && z < nz;
-            let found = if inside {
-                output.values()[(x * ny + y) * nz + z]
-            } else {
-                f32::NAN
-            };
-            let close = (found - expected).abs() <= test.tolerance;
-            if !close {
-                return Err(ModelError::SelfTest {
-                    model: self.manifest.name.clone(),
-                    expected,
-                    found,
-                });
+        match &self.manifest.recipe {
+            Recipe::Liver(r) => self.test_network(&r.network, &r.weights, &r.self_test, threads),
+            Recipe::LiverLesion(r) => {
+                self.test_network(&r.network, &r.weights, &r.self_test, threads)
+            }
+            Recipe::MeshNet(r) => self.test_network(&r.network, &r.weights, &r.self_test, threads),
+            Recipe::NnUnet(r) => {
+                for part in &r.parts {
+                    let Some(fold) = part.folds.first() else {
+                        continue;
+                    };
+                    self.test_network(&part.network, fold, &part.self_test, threads)?;
+                }
+                Ok(())
             }
         }
-        Ok(())
+    }
+
+    /// Loads a network of this model, its files verified again.
+    pub(crate) fn load_network(
+        &self,
+        network: &FileRef,
+        weights: &FileRef,
+        isa: Option<Isa>,
+    ) -> Result<Network, ModelError> {
+        let name = &self.manifest.name;
+        let failed = ModelError::network(name);
+        let description = self.files.read(name, network)?;
+        let text = std::str::from_utf8(&description)
+            .map_err(|_| self.refused(format!("{} is not UTF-8 text", network.name)))?;
+        let graph = Graph::from_json(text).map_err(&failed)?;
+        let bytes = self.files.read(name, weights)?;
+        let weights = Weights::from_safetensors(&bytes).map_err(&failed)?;
+        drop(bytes);
+        Network::load(&graph, &weights, isa.unwrap_or_else(Isa::detect)).map_err(&failed)
+    }
+
+    /// The liver's network, checked against its manifest.
+    pub(crate) fn liver(
+        &self,
+        recipe: &LiverRecipe,
+        isa: Option<Isa>,
+    ) -> Result<LiverNetwork, ModelError> {
+        let network = self.load_network(&recipe.network, &recipe.weights, isa)?;
+        let graph = network.graph();
+        if graph.input_channels() != 1 || graph.output_channels() != self.manifest.structures.len()
+        {
+            let (inputs, outputs) = (graph.input_channels(), graph.output_channels());
+            return Err(self.refused(format!(
+                "its network has {inputs} input and {outputs} output channels"
+            )));
+        }
+        let Some(margin) = graph.margin() else {
+            return Err(self.refused("its network does not keep the voxel size".into()));
+        };
+        let plan = network
+            .plan(recipe.grid.input_shape)
+            .map_err(ModelError::network(&self.manifest.name))?;
+        Ok(LiverNetwork {
+            network,
+            plan,
+            margin,
+        })
+    }
+
+    /// Runs a recorded test on a network that is loaded.
+    pub(crate) fn require_self_test(
+        &self,
+        test: &SelfTest,
+        network: &Network,
+        threads: usize,
+    ) -> Result<(), ModelError> {
+        let difference = test
+            .first_difference(network, threads)
+            .map_err(ModelError::network(&self.manifest.name))?;
+        match difference {
+            None => Ok(()),
+            Some((probe, found)) => Err(ModelError::SelfTest {
+                model: self.manifest.name.clone(),
+                expected: probe.value,
+                found,
+            }),
+        }
+    }
+
+    fn test_network(
+        &self,
+        network: &FileRef,
+        weights: &FileRef,
+        test: &SelfTest,
+        threads: usize,
+    ) -> Result<(), ModelError> {
+        let network = self.load_network(network, weights, None)?;
+        self.require_self_test(test, &network, threads)
+    }
+
+    /// Where the model's files lie.
+    pub(crate) fn files(&self) -> &ModelFiles {
+        &self.files
+    }
+
+    /// A manifest that its own files contradict.
+    pub(crate) fn refused(&self, reason: String) -> ModelError {
+        ModelError::Manifest {
+            model: self.manifest.name.clone(),
+            reason,
+        }
     }
 }
 
-/// The test input, in tensor order: boxes of 9 x 7 x 5 voxels with values from -0.5 to 0.5, as
-/// uneven as anatomy and the same on every machine.
-fn test_pattern(shape: [usize; 3]) -> Vec<f32> {
-    let mut values = Vec::with_capacity(shape.iter().product());
-    for x in 0..shape[0] {
-        for y in 0..shape[1] {
-            for z in 0..shape[2] {
-                let step = (x / 9) * 7 + (y / 7) * 13 + (z / 5) * 29;
-                values.push((step % 11) as f32 / 10.0 - 0.5);
-            }
-        }
+impl LiverNetwork {
+    /// Compares with the recorded answer before anything is drawn.
+    pub(crate) fn self_test(
+        &self,
+        model: &Model,
+        recipe: &LiverRecipe,
+        threads: usize,
+    ) -> Result<(), ModelError> {
+        model.require_self_test(&recipe.self_test, &self.network, threads)
     }
-    values
 }

@@ -5,8 +5,8 @@ use prosect_volume::{IndexBox, Volume};
 /// Everything that one run of a model gives.
 #[derive(Clone, Debug)]
 pub struct ModelOutput {
-    /// The structures that were found; what was not found has a finding instead.
-    pub structures: Vec<StructureOutput>,
+    /// What was found, in the form in which this kind of model gives it.
+    pub answer: Answer,
     /// For each voxel of the source grid the probability of its label less that of the runner-up,
     /// 0 to 255. It is 0 where the network was not asked, and where a part that the network took
     /// for the structure was left out.
@@ -17,6 +17,25 @@ pub struct ModelOutput {
     pub parameters: Vec<(String, String)>,
     /// Seconds of each step, in order.
     pub times: Vec<(String, f64)>,
+}
+
+/// What was found.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// Probabilities of single structures; what was not found has a finding instead.
+    Structures(Vec<StructureOutput>),
+    /// The label value of every voxel of the source grid, 0 for background.
+    Labels(Volume<u16>),
+}
+
+impl ModelOutput {
+    /// The structures that come with probabilities; none where the answer is a labelmap.
+    pub fn structures(&self) -> &[StructureOutput] {
+        match &self.answer {
+            Answer::Structures(structures) => structures,
+            Answer::Labels(_) => &[],
+        }
+    }
 }
 
 /// A structure that was found.

@@ -7,7 +7,7 @@ use prosect_nn::tensor::Tensor;
 use prosect_volume::{Affine, Grid, IndexBox, Point, Volume, VoxelIndex, crop};
 
 use crate::error::ModelError;
-use crate::model::Model;
+use crate::model::{LiverNetwork, Model};
 
 /// How the caller watches and stops the runs, and with how many threads they work.
 #[derive(Clone, Copy)]
@@ -44,32 +44,34 @@ pub(crate) struct PlaceUndo {
     offset: [isize; 3],
 }
 
-/// The probabilities on the grid of `normalized`, 0 where the network gives none.
-pub(crate) fn run_pass(
-    model: &Model,
-    normalized: &Volume<f32>,
-    cut: CutFaces,
-    run: Run<'_>,
-) -> Result<Volume<f32>, ModelError> {
-    let input_shape = model.manifest().grid.input_shape;
-    let margin = model.margin();
-    let room = input_shape[2] - 2 * margin[2];
-    let (extended, extend_undo) = extend(normalized, cut, room)?;
-    let (input, place_undo) = place(&extended, input_shape, margin)
-        .map_err(ModelError::network(&model.manifest().name))?;
-    drop(extended);
-    let is_canceled = || run.cancel.is_requested();
-    let fraction = |done: f64| run.progress.fraction(done);
-    // `Progress` is Sync, and the engine tells its fraction from the calling thread alone.
-    let output = model.run(
-        &input,
-        &RunControl {
+impl LiverNetwork {
+    /// The probabilities on the grid of `normalized`, 0 where the network gives none.
+    pub(crate) fn pass(
+        &self,
+        model: &Model,
+        normalized: &Volume<f32>,
+        cut: CutFaces,
+        run: Run<'_>,
+    ) -> Result<Volume<f32>, ModelError> {
+        let input_shape = self.plan.input_shape();
+        let failed = ModelError::network(&model.manifest().name);
+        let room = input_shape[2] - 2 * self.margin[2];
+        let (extended, extend_undo) = extend(normalized, cut, room)?;
+        let (input, place_undo) = place(&extended, input_shape, self.margin).map_err(&failed)?;
+        drop(extended);
+        let is_canceled = || run.cancel.is_requested();
+        let fraction = |done: f64| run.progress.fraction(done);
+        // `Progress` is Sync, and the engine tells its fraction from the calling thread alone.
+        let control = RunControl {
             threads: run.threads,
             cancel: &is_canceled,
             progress: &fraction,
-        },
-    )?;
-    Ok(extend_undo.undo(&place_undo.undo(&output)))
+        };
+        let output = (self.network)
+            .run(&self.plan, &input, &control)
+            .map_err(&failed)?;
+        Ok(extend_undo.undo(&place_undo.undo(&output)))
+    }
 }
 
 /// Repeats the first and last slice where the field of view cuts, as far as `room` slices allow.

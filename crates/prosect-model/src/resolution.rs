@@ -256,6 +256,13 @@ fn mean_of_eight(fine: &Volume<f32>, shape: [usize; 3]) -> Vec<f32> {
 }
 
 impl ResampleUndo {
+    /// The way to `source` from any grid of the same patient space.
+    pub(crate) fn to(source: &Grid) -> Self {
+        Self {
+            source: source.clone(),
+        }
+    }
+
     /// Interpolates probabilities back: the smallest box of source voxels outside which they are
     /// zero, and the probabilities in it on the source's own grid. `None` when all are zero.
     pub(crate) fn undo(&self, probability: &Volume<f32>) -> Option<(IndexBox, Volume<f32>)> {

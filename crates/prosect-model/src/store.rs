@@ -3,19 +3,16 @@
 //! A folder with the name of a shipped model takes its place unless its version is lower, so that
 //! what a site installs is what runs, and an old folder never hides a newer program's model.
 
+use std::borrow::Cow;
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
 use crate::error::ModelError;
+use crate::files::{ModelFiles, read_limited};
 use crate::manifest::{FileRef, Manifest};
 use crate::model::Model;
 
 const MANIFEST_FILE: &str = "model.toml";
-/// The largest file of a model that is read: ten times the largest network in the field (1 GB).
-const MAX_FILE_BYTES: u64 = 10 << 30;
 /// A manifest is a page of text.
 const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 
@@ -23,15 +20,22 @@ const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 struct Shipped {
     name: &'static str,
     manifest: &'static str,
-    network: &'static [u8],
-    weights: &'static [u8],
+    files: &'static [(&'static str, &'static [u8])],
 }
 
 static SHIPPED: [Shipped; 1] = [Shipped {
     name: "liver-ct",
     manifest: include_str!("../../../models/liver-ct/model.toml"),
-    network: include_bytes!("../../../models/liver-ct/network.json"),
-    weights: include_bytes!("../../../models/liver-ct/weights.safetensors"),
+    files: &[
+        (
+            "network.json",
+            include_bytes!("../../../models/liver-ct/network.json"),
+        ),
+        (
+            "weights.safetensors",
+            include_bytes!("../../../models/liver-ct/weights.safetensors"),
+        ),
+    ],
 }];
 
 /// Where a model comes from.
@@ -50,6 +54,26 @@ pub struct Listed {
     pub manifest: Manifest,
     /// Where it lies.
     pub origin: Origin,
+}
+
+impl Listed {
+    /// Reads one of its files, the checksum verified.
+    ///
+    /// # Errors
+    /// [`ModelError::Checksum`] for a file that was changed, or what the system says.
+    pub fn read(&self, file: &FileRef) -> Result<Cow<'static, [u8]>, ModelError> {
+        self.files().read(&self.manifest.name, file)
+    }
+
+    fn files(&self) -> ModelFiles {
+        match &self.origin {
+            Origin::Installed(path) => ModelFiles::Folder(path.clone()),
+            Origin::Shipped => {
+                let shipped = SHIPPED.iter().find(|s| s.name == self.manifest.name);
+                ModelFiles::Shipped(shipped.map_or(&[][..], |s| s.files))
+            }
+        }
+    }
 }
 
 /// An installed folder whose manifest cannot be read or understood.
@@ -139,32 +163,50 @@ impl ModelStore {
     /// [`ModelError::UnknownModel`] with the names that exist, [`ModelError::Checksum`] for a file
     /// that was changed, and whatever keeps the network from being loaded.
     pub fn load(&self, name: &str) -> Result<Model, ModelError> {
+        let listed = self.find(name)?;
+        let files = listed.files();
+        Model::open(listed.manifest, files)
+    }
+
+    /// The model of this name, its files not read yet.
+    ///
+    /// # Errors
+    /// [`ModelError::UnknownModel`] with the names that exist, or what is wrong with its manifest.
+    pub fn find(&self, name: &str) -> Result<Listed, ModelError> {
         let (mut models, damaged) = self.scan()?;
         // A damaged folder of this name is not passed over for a shipped model: somebody put it there.
         if let Some(damaged) = damaged.into_iter().find(|d| d.name == name) {
             return Err(damaged.error);
         }
-        let Some(place) = models.iter().position(|m| m.manifest.name == name) else {
-            let known: Vec<&str> = models.iter().map(|m| m.manifest.name.as_str()).collect();
-            return Err(ModelError::UnknownModel {
-                name: name.to_owned(),
-                known: known.join(", "),
-            });
-        };
-        let Listed { manifest, origin } = models.swap_remove(place);
-        match origin {
-            Origin::Installed(path) => {
-                let network = read_limited(&path.join(&manifest.network.name), MAX_FILE_BYTES)?;
-                let weights = read_limited(&path.join(&manifest.weights.name), MAX_FILE_BYTES)?;
-                load_verified(manifest, &network, &weights)
-            }
-            Origin::Shipped => {
-                let shipped = SHIPPED.iter().find(|s| s.name == name);
-                let (network, weights) =
-                    shipped.map_or((&[][..], &[][..]), |s| (s.network, s.weights));
-                load_verified(manifest, network, weights)
-            }
+        match models.iter().position(|m| m.manifest.name == name) {
+            Some(place) => Ok(models.swap_remove(place)),
+            None => Err(unknown(name, &models)),
         }
+    }
+
+    /// Removes an installed model, whole or damaged, and gives the folder that is gone.
+    ///
+    /// # Errors
+    /// [`ModelError::Shipped`] for a model of the program itself, [`ModelError::UnknownModel`], or
+    /// what the disk says.
+    pub fn remove(&self, name: &str) -> Result<PathBuf, ModelError> {
+        let installed = self.installed_folders()?;
+        let is_asked = |path: &&PathBuf| path.file_name().is_some_and(|n| n == name);
+        let Some(path) = installed.iter().find(is_asked) else {
+            if SHIPPED.iter().any(|s| s.name == name) {
+                return Err(ModelError::Shipped { name: name.into() });
+            }
+            return Err(unknown(name, &self.scan()?.0));
+        };
+        let failed = |source| ModelError::Write {
+            path: path.clone(),
+            source,
+        };
+        // Renamed first, so that no half of a model is ever found under its name.
+        let going = path.with_file_name(format!(".{name}.removed-{}", std::process::id()));
+        fs::rename(path, &going).map_err(failed)?;
+        fs::remove_dir_all(&going).map_err(failed)?;
+        Ok(path.clone())
     }
 
     /// Folders with a manifest, in the order of their names.
@@ -179,12 +221,24 @@ impl ModelStore {
         let mut found = Vec::new();
         for entry in fs::read_dir(folder).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
-            if path.join(MANIFEST_FILE).is_file() {
+            // A hidden folder is a model on its way in or out.
+            let is_hidden = path
+                .file_name()
+                .is_none_or(|name| name.to_string_lossy().starts_with('.'));
+            if !is_hidden && path.join(MANIFEST_FILE).is_file() {
                 found.push(path);
             }
         }
         found.sort();
         Ok(found)
+    }
+}
+
+fn unknown(name: &str, models: &[Listed]) -> ModelError {
+    let known: Vec<&str> = models.iter().map(|m| m.manifest.name.as_str()).collect();
+    ModelError::UnknownModel {
+        name: name.to_owned(),
+        known: known.join(", "),
     }
 }
 
@@ -195,52 +249,4 @@ fn read_manifest(folder: &Path, name: &str) -> Result<Manifest, ModelError> {
         reason: format!("{MANIFEST_FILE} is not UTF-8 text"),
     })?;
     Manifest::parse(name, &text)
-}
-
-fn load_verified(manifest: Manifest, network: &[u8], weights: &[u8]) -> Result<Model, ModelError> {
-    require_checksum(&manifest, &manifest.network, network)?;
-    require_checksum(&manifest, &manifest.weights, weights)?;
-    Model::load(manifest, network, weights)
-}
-
-fn require_checksum(manifest: &Manifest, file: &FileRef, bytes: &[u8]) -> Result<(), ModelError> {
-    let found = hexadecimal(&Sha256::digest(bytes));
-    if found == file.sha256 {
-        return Ok(());
-    }
-    Err(ModelError::Checksum {
-        model: manifest.name.clone(),
-        file: file.name.clone(),
-        expected: file.sha256.clone(),
-        found,
-    })
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('?');
-    bytes
-        .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
-        .collect()
-}
-
-/// Reads a file of at most `limit` bytes; memory grows with what is there, not with what is declared.
-fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, ModelError> {
-    let failed = |source| ModelError::Io {
-        path: path.to_path_buf(),
-        source,
-    };
-    let file = fs::File::open(path).map_err(failed)?;
-    let mut bytes = Vec::new();
-    file.take(limit + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    if bytes.len() as u64 > limit {
-        return Err(ModelError::TooLarge {
-            path: path.to_path_buf(),
-            bytes: bytes.len() as u64,
-            limit,
-        });
-    }
-    Ok(bytes)
 }

@@ -58,7 +58,7 @@ fn run(image: &Volume<f32>, modality: &str) -> ModelOutput {
 /// The voxels of the first structure on the image's grid.
 fn mask(image: &Volume<f32>, output: &ModelOutput) -> Volume<bool> {
     let mut mask = Volume::filled(image.grid().clone(), false);
-    for found in &output.structures {
+    for found in output.structures() {
         let (start, [ni, nj, _]) = (found.region.start, found.region.shape());
         for (n, _) in found
             .probability
@@ -170,10 +170,10 @@ fn a_slab_of_42_mm_has_its_part_of_the_liver() {
 fn check_empty(image: &Volume<f32>) {
     let output = run(image, "CT");
     assert!(
-        output.structures.is_empty(),
+        output.structures().is_empty(),
         "found {:?}; parameters {:?}",
         output
-            .structures
+            .structures()
             .iter()
             .map(|s| s.region)
             .collect::<Vec<_>>(),

@@ -244,7 +244,7 @@ fn an_image_of_air_has_no_liver() {
         &Cancel::new(),
     )
     .unwrap();
-    assert!(output.structures.is_empty());
+    assert!(output.structures().is_empty());
     assert_eq!(
         output.findings.iter().map(|f| f.code).collect::<Vec<_>>(),
         ["not_found"]

@@ -2,7 +2,10 @@
 
 pub(crate) mod layout;
 pub(crate) mod memory;
+pub(crate) mod convolution;
 pub(crate) mod direct;
+pub(crate) mod transposed;
+pub(crate) mod activation;
 pub(crate) mod norm;
 pub(crate) mod pool;
 pub(crate) mod linear;

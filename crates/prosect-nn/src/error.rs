@@ -102,6 +102,9 @@ pub enum NetworkError {
     /// The plan was made by another network.
     #[error("the plan was made by another network; make a new one")]
     ForeignPlan,
+    /// The workspace was made for a smaller plan.
+    #[error("the workspace is too small for the plan; make a new one")]
+    ForeignWorkspace,
     /// The instruction set asked for does not exist on this machine.
     #[error("this processor has no {isa}; available are {available}")]
     MissingIsa {
@@ -149,7 +152,8 @@ impl NetworkError {
             | Self::InputShape { .. }
             | Self::InputTensor { .. }
             | Self::NonFiniteOutput
-            | Self::ForeignPlan => FaultClass::Inconsistent,
+            | Self::ForeignPlan
+            | Self::ForeignWorkspace => FaultClass::Inconsistent,
             Self::Limit { .. } | Self::OutOfMemory { .. } => FaultClass::Limit,
             Self::Canceled => FaultClass::Canceled,
         }

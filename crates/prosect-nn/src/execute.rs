@@ -1,129 +1,268 @@
-//! Runs the steps of a plan, one after the other, each by all threads.
+//! Runs the steps of a plan, one after the other, each by all threads; the head at the end, plane by plane.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::cpu::direct::DirectConv;
-use crate::cpu::layout::{Layout, View};
-use crate::cpu::memory::AlignedFloats;
+use crate::cpu::activation;
+use crate::cpu::layout::{LANES, Layout, View};
+use crate::cpu::norm::{self, Affine, NormTask};
 use crate::cpu::team::Team;
-use crate::cpu::{linear, norm, pool, transfer};
+use crate::cpu::{linear, pool, transfer};
 use crate::error::NetworkError;
+use crate::network::{OutputPlane, PackedConv, PackedNorm, Workspace};
 use crate::plan::{Across, Plan, Step, StepKind, Within};
-use crate::tensor::Tensor;
+use crate::program::{NormOp, Pointwise};
 
-/// Runs `plan` on `input`, whose shape the caller has checked.
+/// The packed weights that the program numbers.
+#[derive(Clone, Copy)]
+pub(crate) struct Packed<'a> {
+    pub(crate) convs: &'a [PackedConv],
+    pub(crate) norms: &'a [PackedNorm],
+}
+
+/// Runs `plan` on `input`, whose size the caller has checked, and hands the planes of the output to `take`.
 pub(crate) fn execute(
     plan: &Plan,
-    convs: &[DirectConv],
-    input: &Tensor,
+    packed: &Packed<'_>,
+    workspace: &mut Workspace,
+    input: &[f32],
+    take: &(dyn Fn(OutputPlane<'_>) + Sync),
     team: &Team<'_>,
-) -> Result<Tensor, NetworkError> {
-    let mut arena = AlignedFloats::zeroed(plan.arena_len)?;
-    let len = plan.output_shape().iter().product::<usize>() * plan.output_channels;
-    let mut output = Vec::new();
-    output
-        .try_reserve_exact(len)
-        .map_err(|_| NetworkError::OutOfMemory {
-            bytes: len as u64 * 4,
-        })?;
+) -> Result<(), NetworkError> {
     for step in &plan.steps {
-        run_step(
-            step,
-            convs,
-            (input, &mut output),
-            arena.as_mut_slice(),
-            team,
-        )?;
+        run_step(step, packed, input, workspace, team)?;
     }
-    Tensor::new(plan.output_channels, plan.output_shape(), output)
+    run_head(plan, packed, workspace, take, team)
 }
 
 fn run_step(
     step: &Step,
-    convs: &[DirectConv],
-    (input, output): (&Tensor, &mut Vec<f32>),
-    arena: &mut [f32],
+    packed: &Packed<'_>,
+    input: &[f32],
+    workspace: &mut Workspace,
     team: &Team<'_>,
 ) -> Result<(), NetworkError> {
-    let cost = step.cost;
+    let (arena, cost) = (workspace.arena.as_mut_slice(), step.cost);
     match &step.kind {
-        StepKind::Load { to } => transfer::load(
-            team,
-            input.values(),
-            (&mut arena[to.range()], &to.layout),
-            cost,
-        ),
+        StepKind::Load { to } => {
+            transfer::load(team, input, (&mut arena[to.range()], &to.layout), cost)
+        }
         StepKind::Across { from, to, work } => {
             let (source, target) = borrow_two(arena, from, to);
+            let share = Share {
+                team,
+                cost,
+                scratch: workspace.scratch.as_mut_slice(),
+            };
             run_across(
                 work,
-                convs,
+                packed,
                 (source, &from.layout),
                 (target, &to.layout),
-                &Share { team, cost },
+                share,
             )
         }
-        StepKind::Within { at, work } => run_within(
-            work,
-            (&mut arena[at.range()], &at.layout),
-            &Share { team, cost },
-        ),
+        StepKind::Within { at, work } => {
+            let tensor = (&mut arena[at.range()], &at.layout);
+            run_within(work, packed, tensor, team, cost)
+        }
         StepKind::CopyForward { from, to, margin } => team.for_each(vec![arena], cost, |arena| {
             transfer::copy_forward(arena, from, to, *margin);
         }),
-        StepKind::Store { from } => {
-            let mut finite = true;
-            team.for_each(vec![(output, &mut finite)], cost, |(output, finite)| {
-                *finite = transfer::store(&arena[from.range()], &from.layout, output);
-            })?;
-            if finite {
-                Ok(())
-            } else {
-                Err(NetworkError::NonFiniteOutput)
-            }
-        }
     }
 }
 
-/// Who does a step, and what it counts.
+/// Who does a step, with what memory, and what it counts.
 struct Share<'a> {
     team: &'a Team<'a>,
     cost: u64,
+    scratch: &'a mut [f32],
 }
 
 fn run_across(
     work: &Across,
-    convs: &[DirectConv],
+    packed: &Packed<'_>,
     source: (&[f32], &Layout),
-    target: (&mut [f32], &Layout),
-    &Share { team, cost }: &Share<'_>,
+    (target, layout): (&mut [f32], &Layout),
+    share: Share<'_>,
 ) -> Result<(), NetworkError> {
+    let Share {
+        team,
+        cost,
+        scratch,
+    } = share;
     match work {
-        Across::Conv(conv) => convs[*conv].run(team, source, target, cost),
-        Across::MaxPool { window, stride } => {
-            pool::pool_max(team, source, target, (*window, *stride), cost)
+        Across::Conv { conv, activation } => {
+            let convolution = &packed.convs[*conv].convolution;
+            convolution.run(team, scratch, source, (target, layout), cost)?;
+            match activation {
+                activation::Activation::None => Ok(()),
+                activation => activation::activate(team, (target, layout), *activation, 0),
+            }
         }
-        Across::Linear(chain) => linear::resample(team, source, target, chain, cost),
-        Across::Copy { margin } => transfer::copy(team, source, target, *margin, cost),
-        Across::CopyChannels { first_channel } => team.for_each(vec![target], cost, |target| {
-            transfer::copy_channels(source, target, *first_channel);
-        }),
+        Across::Add(activation) => norm::add(team, source, (target, layout), *activation, cost),
+        Across::MaxPool { window, stride } => {
+            pool::pool_max(team, source, (target, layout), (*window, *stride), cost)
+        }
+        Across::Linear(chain) => linear::resample(team, source, (target, layout), chain, cost),
+        Across::Copy { margin } => transfer::copy(team, source, (target, layout), *margin, cost),
+        Across::CopyChannels { first_channel } => {
+            team.for_each(vec![(target, layout)], cost, |target| {
+                transfer::copy_channels(source, target, *first_channel);
+            })
+        }
     }
 }
 
 fn run_within(
     work: &Within,
-    tensor: (&mut [f32], &Layout),
-    &Share { team, cost }: &Share<'_>,
+    packed: &Packed<'_>,
+    (values, layout): (&mut [f32], &Layout),
+    team: &Team<'_>,
+    cost: u64,
 ) -> Result<(), NetworkError> {
-    match *work {
-        Within::Norm {
-            epsilon,
-            place,
-            activation,
-        } => norm::normalize(team, tensor, (epsilon, place), activation, cost),
-        Within::Activate(activation) => norm::activate(team, tensor, activation, cost),
-        Within::Clear => team.for_each(vec![tensor.0], cost, |values| values.fill(0.0)),
+    match work {
+        Within::Norm(op) => {
+            let affines = find_affines(op, packed, (values, layout), team, cost / 2)?;
+            let rest = cost - cost / 2;
+            norm::scale(team, (values, layout), &affines, op.activation, rest)
+        }
+        Within::Activate(activation) => {
+            activation::activate(team, (values, layout), *activation, cost)
+        }
+        Within::Softmax => activation::softmax(team, (values, layout), cost),
+        Within::Clear => team.for_each(vec![values], cost, |values| values.fill(0.0)),
+    }
+}
+
+/// What the norm does to each block of channels.
+fn find_affines(
+    op: &NormOp,
+    packed: &Packed<'_>,
+    tensor: (&[f32], &Layout),
+    team: &Team<'_>,
+    cost: u64,
+) -> Result<Vec<Affine>, NetworkError> {
+    let PackedNorm { scale, shift } = &packed.norms[op.norm];
+    match op.statistics {
+        None => Ok(Affine::of_channels(scale, shift)),
+        Some((epsilon, place)) => {
+            let task = NormTask {
+                epsilon,
+                place,
+                affine: (scale, shift),
+            };
+            norm::find_affines(team, tensor, &task, cost)
+        }
+    }
+}
+
+/// Planes of one thread: of the head's source after its norm, and of the output.
+type HeadPlanes<'a> = (&'a mut [f32], &'a mut [f32]);
+
+fn run_head(
+    plan: &Plan,
+    packed: &Packed<'_>,
+    workspace: &mut Workspace,
+    take: &(dyn Fn(OutputPlane<'_>) + Sync),
+    team: &Team<'_>,
+) -> Result<(), NetworkError> {
+    let (head, source) = (&plan.program.head, &plan.head.source);
+    let tensor = (&workspace.arena.as_slice()[source.range()], &source.layout);
+    let norm = match &head.norm {
+        Some(op) => Some((op, find_affines(op, packed, tensor, team, 0)?)),
+        None => None,
+    };
+    let (source_len, output_len) = (plan.sizes.source_plane, plan.sizes.output_plane);
+    let source_planes = workspace.source_planes.as_mut_slice();
+    let mut source_planes = source_planes.chunks_exact_mut(source_len.max(1));
+    let output_planes = workspace.output_planes.as_mut_slice();
+    let states: Vec<HeadPlanes<'_>> = output_planes
+        .chunks_exact_mut(output_len)
+        .map(|output| (source_planes.next().unwrap_or_default(), output))
+        .collect();
+    let shape = plan.output_shape();
+    let len = plan.output_channels.div_ceil(LANES) * shape[1] * shape[2] * LANES;
+    let finite = AtomicBool::new(true);
+    let depths: Vec<usize> = (0..shape[0]).collect();
+    team.for_each_with(states, depths, plan.head.cost, |(copy, output), d0| {
+        let output = &mut output[..len];
+        match (&norm, head.conv) {
+            (Some((op, affines)), Some(conv)) => {
+                let layout = Layout {
+                    shape: [1, shape[1], shape[2]],
+                    halo: [0; 3],
+                    ..source.layout
+                };
+                copy_plane(tensor, d0, copy);
+                for (values, affine) in copy[..layout.len()]
+                    .chunks_exact_mut(layout.block_stride())
+                    .zip(affines)
+                {
+                    affine.apply(values, op.activation);
+                }
+                let input = (&copy[..layout.len()], &layout);
+                packed.convs[conv]
+                    .convolution
+                    .run_plane(0, input, output, layout.shape);
+            }
+            (None, Some(conv)) => packed.convs[conv]
+                .convolution
+                .run_plane(d0, tensor, output, shape),
+            (_, None) => copy_plane(tensor, d0, output),
+        }
+        for step in &head.pointwise {
+            run_pointwise(*step, output, plan.output_channels);
+        }
+        clear_lanes_beyond(output, plan.output_channels, shape[1] * shape[2]);
+        if output.iter().all(|value| value.is_finite()) {
+            take(OutputPlane { d0, values: output });
+        } else {
+            finite.store(false, Ordering::Relaxed);
+        }
+    })?;
+    if finite.into_inner() {
+        Ok(())
+    } else {
+        Err(NetworkError::NonFiniteOutput)
+    }
+}
+
+/// Plane `d` of all blocks, without halo.
+fn copy_plane((tensor, layout): (&[f32], &Layout), d: usize, target: &mut [f32]) {
+    let row = layout.shape[2] * LANES;
+    for (block, target) in target
+        .chunks_exact_mut(layout.shape[1] * row)
+        .enumerate()
+        .take(layout.blocks())
+    {
+        let plane = layout.plane(tensor, block, d);
+        for (h, target) in target.chunks_exact_mut(row).enumerate() {
+            target.copy_from_slice(&plane[layout.row_range(h)]);
+        }
+    }
+}
+
+fn run_pointwise(step: Pointwise, plane: &mut [f32], channels: usize) {
+    match step {
+        Pointwise::Activate(activation) => activation::activate_row(plane, activation),
+        Pointwise::Softmax => {
+            let block_len = plane.len() / channels.div_ceil(LANES);
+            let mut blocks: Vec<&mut [f32]> = plane.chunks_exact_mut(block_len).collect();
+            activation::softmax_rows(&mut blocks, channels);
+        }
+    }
+}
+
+/// Sets the lanes that are no channels to zero.
+fn clear_lanes_beyond(plane: &mut [f32], channels: usize, voxels: usize) {
+    let lanes = channels % LANES;
+    if lanes == 0 {
+        return;
+    }
+    let last = plane.len() - voxels * LANES;
+    for voxel in plane[last..].as_chunks_mut::<LANES>().0 {
+        voxel[lanes..].fill(0.0);
     }
 }
 

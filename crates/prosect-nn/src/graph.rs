@@ -10,8 +10,11 @@
 //!     {"name": "probability", "op": "sigmoid", "input": "c"} ] }
 //! ```
 //!
-//! Every three-element list is in the order of the spatial axes 0, 1, 2. Weights are `[out, in, k0, k1, k2]`.
+//! Every three-element list is in the order of the spatial axes 0, 1, 2. Weights are `[out, in, k0, k1, k2]` (of a transposed
+//! convolution `[in, out, k0, k1, k2]`), as `PyTorch` has them. [`Layer`] lists the operations and their parameters.
 
+mod builder;
+mod layer;
 mod node;
 mod shape;
 
@@ -20,7 +23,9 @@ use std::collections::HashMap;
 use serde::Deserialize;
 
 use crate::error::NetworkError;
-pub(crate) use node::{ConvSpec, EpsilonPlace, Node, Operation};
+pub use builder::GraphBuilder;
+pub use layer::{ConvLayer, ConvTransposeLayer, EpsilonPlace, Layer, Padding};
+pub(crate) use node::Node;
 
 /// More nodes than any network of the field has; keeps a hostile description from taking long.
 const MAX_NODES: usize = 10_000;
@@ -36,6 +41,8 @@ pub struct Graph {
     output: usize,
     /// Tensor 0 is the network's input, tensor `n + 1` is made by node `n`.
     channels: Vec<usize>,
+    /// Of every tensor: how many input voxels its voxels are wide.
+    coarseness: Vec<usize>,
     size_multiple: [usize; 3],
     margin: Option<[usize; 3]>,
 }
@@ -107,10 +114,12 @@ impl Graph {
             nodes,
             output,
             channels,
+            coarseness: Vec::new(),
             size_multiple: [1; 3],
             margin: None,
         };
         graph.size_multiple = shape::find_size_multiple(&graph.nodes)?;
+        graph.coarseness = shape::find_coarseness(&graph.nodes)?;
         graph.margin = shape::find_margin(&graph);
         Ok(graph)
     }
@@ -130,7 +139,8 @@ impl Graph {
         self.channels[self.output]
     }
 
-    /// Each input extent must be a multiple of this, in voxels.
+    /// Each input extent must be a multiple of this, in voxels; where a convolution without padding changes the size, extents
+    /// that work lie this far apart instead.
     pub fn size_multiple(&self) -> [usize; 3] {
         self.size_multiple
     }
@@ -147,7 +157,12 @@ impl Graph {
 
     /// Spatial extents of every tensor for an input of these extents.
     pub(crate) fn tensor_shapes(&self, input: [usize; 3]) -> Result<Vec<[usize; 3]>, NetworkError> {
-        shape::infer(&self.nodes, input, self.size_multiple)
+        shape::infer(self, input)
+    }
+
+    /// How many input voxels a voxel of tensor `tensor` is wide, along the axis where it is widest.
+    pub(crate) fn coarseness(&self, tensor: usize) -> usize {
+        self.coarseness[tensor]
     }
 
     pub(crate) fn nodes(&self) -> &[Node] {

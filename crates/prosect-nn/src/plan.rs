@@ -2,33 +2,67 @@
 //!
 //! - An operation that works in place shares its input's memory; a part of a concat is written where the concat wants it.
 //! - A crop that is its input's last use slides together within the same memory.
-//! - The rest gets places in one arena by when it is needed, the largest first.
+//! - The rest gets places in one arena by when it is needed, the largest first; a part of a concat that is not yet needed leaves
+//!   its place to others.
+//! - The last convolution is computed plane by plane into memory of its thread: the whole output never exists.
 
 mod arena;
 mod build;
+mod home;
 
 use std::sync::Arc;
 
+use crate::cpu::activation::Activation;
 use crate::cpu::layout::View;
 use crate::cpu::linear::LinearStep;
-use crate::cpu::norm::Activation;
 use crate::error::NetworkError;
-use crate::graph::{EpsilonPlace, Graph};
-use crate::program::Op;
+use crate::graph::Graph;
+use crate::network::PackedConv;
+use crate::program::{NormOp, Program};
+
+/// What a plan may use.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PlanOptions {
+    /// Number of threads; 0 means one for each core that the system offers.
+    pub threads: usize,
+    /// Most bytes that a run may allocate ([`Plan::peak_bytes`]); `None` for no bound.
+    pub max_bytes: Option<u64>,
+}
 
 /// Made by [`crate::network::Network::plan`] for one input size; may be used for many runs.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The program that this plan belongs to.
-    pub(crate) program: Arc<[Op]>,
+    pub(crate) program: Arc<Program>,
     pub(crate) input_channels: usize,
     pub(crate) output_channels: usize,
     pub(crate) steps: Vec<Step>,
-    /// Floats of the arena.
-    pub(crate) arena_len: usize,
+    pub(crate) head: HeadStep,
+    /// Most threads of a run.
+    pub(crate) threads: usize,
+    pub(crate) sizes: Sizes,
     input_shape: [usize; 3],
     output_shape: [usize; 3],
     flops: u64,
+}
+
+/// Floats of the memory that a run needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    pub(crate) arena: usize,
+    /// Of each thread, for its convolutions.
+    pub(crate) scratch: usize,
+    /// Of each thread: one plane of the head's source, if the head changes it first.
+    pub(crate) source_plane: usize,
+    /// Of each thread: one plane of the output.
+    pub(crate) output_plane: usize,
+}
+
+impl Sizes {
+    fn bytes(self, threads: usize) -> u64 {
+        let of_thread = self.scratch + self.source_plane + self.output_plane;
+        4 * (self.arena as u64 + (threads as u64).saturating_mul(of_thread as u64))
+    }
 }
 
 /// One thing to do, with all places known.
@@ -36,6 +70,13 @@ pub struct Plan {
 pub(crate) struct Step {
     pub(crate) kind: StepKind,
     /// For the progress, in multiply-adds times two; what only moves memory is converted.
+    pub(crate) cost: u64,
+}
+
+/// The end of the run, plane by plane.
+#[derive(Debug, Clone)]
+pub(crate) struct HeadStep {
+    pub(crate) source: View,
     pub(crate) cost: u64,
 }
 
@@ -54,15 +95,18 @@ pub(crate) enum StepKind {
         to: View,
         margin: [usize; 3],
     },
-    /// To the caller's tensor.
-    Store { from: View },
 }
 
 /// What is computed from one place to another.
 #[derive(Debug, Clone)]
 pub(crate) enum Across {
     /// By its index among the network's convolutions.
-    Conv(usize),
+    Conv {
+        conv: usize,
+        activation: Activation,
+    },
+    /// To what already lies there.
+    Add(Activation),
     MaxPool {
         window: [usize; 3],
         stride: [usize; 3],
@@ -81,12 +125,9 @@ pub(crate) enum Across {
 /// What is computed in place.
 #[derive(Debug, Clone)]
 pub(crate) enum Within {
-    Norm {
-        epsilon: f64,
-        place: EpsilonPlace,
-        activation: Activation,
-    },
+    Norm(NormOp),
     Activate(Activation),
+    Softmax,
     Clear,
 }
 
@@ -94,31 +135,50 @@ impl Plan {
     /// Decides everything for an input of `input_shape` voxels.
     pub(crate) fn new(
         graph: &Graph,
-        program: &Arc<[Op]>,
+        program: &Arc<Program>,
+        convs: &[PackedConv],
         input_shape: [usize; 3],
+        options: &PlanOptions,
     ) -> Result<Self, NetworkError> {
         let shapes = graph.tensor_shapes(input_shape)?;
-        let (steps, arena_len) = build::build(graph, program, &shapes)?;
-        let convs = steps.iter().filter(|step| {
-            matches!(
-                step.kind,
-                StepKind::Across {
-                    work: Across::Conv(_),
-                    ..
-                }
-            )
-        });
-        let flops = convs.fold(0u64, |sum, step| sum.saturating_add(step.cost));
+        let built = build::build(graph, program, convs, &shapes)?;
+        let output_shape = shapes[graph.output()];
+        let plane_of = |blocks: usize, shape: [usize; 3]| {
+            (blocks * shape[1] * shape[2] * crate::cpu::layout::LANES).next_multiple_of(16)
+        };
+        let source = built.head.source.layout;
+        let sizes = Sizes {
+            arena: built.arena_len,
+            scratch: built.scratch_len.next_multiple_of(16),
+            source_plane: match program.head.norm {
+                Some(_) => plane_of(source.blocks(), source.shape),
+                None => 0,
+            },
+            output_plane: plane_of(
+                graph.output_channels().div_ceil(crate::cpu::layout::LANES),
+                output_shape,
+            ),
+        };
         Ok(Self {
             program: Arc::clone(program),
             input_channels: graph.input_channels(),
             output_channels: graph.output_channels(),
-            steps,
-            arena_len,
+            steps: built.steps,
+            head: built.head,
+            threads: choose_threads(&sizes, input_shape, options)?,
+            sizes,
             input_shape,
-            output_shape: shapes[graph.output()],
-            flops,
+            output_shape,
+            flops: built.flops,
         })
+    }
+
+    /// The same with another number of threads.
+    pub(crate) fn with_threads(&self, threads: usize) -> Self {
+        Self {
+            threads: resolve_threads(threads),
+            ..self.clone()
+        }
     }
 
     /// Spatial extents of the input, in voxels.
@@ -126,21 +186,63 @@ impl Plan {
         self.input_shape
     }
 
+    /// Channels of the input.
+    pub fn input_channels(&self) -> usize {
+        self.input_channels
+    }
+
     /// Spatial extents of the output, in voxels.
     pub fn output_shape(&self) -> [usize; 3] {
         self.output_shape
     }
 
-    /// Memory that a run needs beside input and weights: the arena and the output.
-    pub fn peak_bytes(&self) -> u64 {
-        let output = self.output_shape.iter().product::<usize>() * self.output_channels;
-        (self.arena_len + output) as u64 * 4
+    /// Channels of the output.
+    pub fn output_channels(&self) -> usize {
+        self.output_channels
     }
 
-    /// Multiplications and additions of the convolutions.
+    /// Most threads that a run by this plan uses.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Memory that a run needs beside its input and the network's weights: what [`crate::network::Workspace`] holds.
+    pub fn peak_bytes(&self) -> u64 {
+        self.sizes.bytes(self.threads)
+    }
+
+    /// Multiplications and additions of the convolutions, as the direct algorithm would do them.
     pub fn flops(&self) -> u64 {
         self.flops
     }
+}
+
+/// One for each core where 0 is asked for.
+pub(crate) fn resolve_threads(threads: usize) -> usize {
+    match threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    }
+}
+
+/// As many threads as are asked for and fit into the memory.
+fn choose_threads(
+    sizes: &Sizes,
+    input_shape: [usize; 3],
+    options: &PlanOptions,
+) -> Result<usize, NetworkError> {
+    let threads = resolve_threads(options.threads);
+    let Some(max_bytes) = options.max_bytes else {
+        return Ok(threads);
+    };
+    let fitting = (1..=threads)
+        .rev()
+        .find(|&threads| sizes.bytes(threads) <= max_bytes);
+    fitting.ok_or_else(|| NetworkError::Limit {
+        what: format!("the memory for an input of {input_shape:?} voxels"),
+        found: format!("{} bytes", sizes.bytes(1)),
+        limit: format!("{max_bytes} bytes"),
+    })
 }
 
 #[cfg(test)]

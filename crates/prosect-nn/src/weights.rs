@@ -1,54 +1,59 @@
 //! Named f32 tensors read from safetensors bytes.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
 
 use safetensors::{Dtype, SafeTensors};
 
 use crate::error::NetworkError;
 
-/// One tensor of a weights file.
+/// Where one tensor lies within the file.
 #[derive(Debug, Clone)]
-pub(crate) struct WeightTensor {
-    pub(crate) shape: Vec<usize>,
-    pub(crate) values: Vec<f32>,
+struct Place {
+    shape: Vec<usize>,
+    bytes: Range<usize>,
 }
 
-/// All tensors of a weights file, by name. Values are not yet checked: [`crate::network::Network::load`] does.
-#[derive(Debug, Clone, Default)]
+/// All tensors of a weights file, by name. Values are not yet checked: [`crate::network::Network::load`] does. It holds the file
+/// as it is; drop it once the network is loaded, which keeps packed weights of its own.
+#[derive(Clone, Default)]
 pub struct Weights {
-    tensors: BTreeMap<String, WeightTensor>,
+    bytes: Vec<u8>,
+    tensors: BTreeMap<String, Place>,
 }
 
 impl Weights {
-    /// Reads safetensors. Nothing is allocated by a declared length: every tensor must lie within `bytes`.
+    /// Reads safetensors from a copy of `bytes`; [`Self::from_vec`] needs no copy.
     pub fn from_safetensors(bytes: &[u8]) -> Result<Self, NetworkError> {
+        Self::from_vec(bytes.to_vec())
+    }
+
+    /// Reads safetensors. Nothing is allocated by a declared length: every tensor must lie within `bytes`.
+    pub fn from_vec(bytes: Vec<u8>) -> Result<Self, NetworkError> {
         let malformed = |error: safetensors::SafeTensorError| NetworkError::MalformedWeights {
             reason: error.to_string(),
         };
-        let file = SafeTensors::deserialize(bytes).map_err(malformed)?;
         let mut tensors = BTreeMap::new();
-        for (name, view) in file.iter() {
-            if view.dtype() != Dtype::F32 {
-                let found = format!("{:?}", view.dtype());
+        let (header_len, header) = SafeTensors::read_metadata(&bytes).map_err(malformed)?;
+        for (name, info) in header.tensors() {
+            if info.dtype != Dtype::F32 {
+                let found = format!("{:?}", info.dtype);
                 return Err(NetworkError::UnsupportedElement {
-                    tensor: name.to_owned(),
+                    tensor: name,
                     found,
                 });
             }
-            let values = view
-                .data()
-                .chunks_exact(4)
-                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-                .collect();
-            tensors.insert(
-                name.to_owned(),
-                WeightTensor {
-                    shape: view.shape().to_vec(),
-                    values,
-                },
-            );
+            // The values follow the header, which follows its own length in 8 bytes.
+            let start = 8 + header_len;
+            let (first, end) = info.data_offsets;
+            let place = Place {
+                shape: info.shape.clone(),
+                bytes: start + first..start + end,
+            };
+            tensors.insert(name, place);
         }
-        Ok(Self { tensors })
+        Ok(Self { bytes, tensors })
     }
 
     /// Names of all tensors, sorted.
@@ -57,24 +62,37 @@ impl Weights {
     }
 
     /// The values of tensor `name`, which must have exactly `shape` and hold finite values only.
-    pub(crate) fn require(&self, name: &str, shape: &[usize]) -> Result<&[f32], NetworkError> {
-        let missing = || NetworkError::InconsistentWeights {
+    pub(crate) fn require(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, NetworkError> {
+        let inconsistent = |reason: String| NetworkError::InconsistentWeights {
             tensor: name.to_owned(),
-            reason: "the graph needs it, the weights file lacks it".to_owned(),
+            reason,
         };
-        let tensor = self.tensors.get(name).ok_or_else(missing)?;
-        if tensor.shape != shape || tensor.values.len() != shape.iter().product::<usize>() {
-            let reason = format!("has shape {:?}, the graph needs {shape:?}", tensor.shape);
-            return Err(NetworkError::InconsistentWeights {
-                tensor: name.to_owned(),
-                reason,
-            });
+        let missing = || inconsistent("the graph needs it, the weights file lacks it".to_owned());
+        let place = self.tensors.get(name).ok_or_else(missing)?;
+        let values = self.bytes.get(place.bytes.clone()).ok_or_else(missing)?;
+        if place.shape != shape || values.len() != 4 * shape.iter().product::<usize>() {
+            return Err(inconsistent(format!(
+                "has shape {:?}, the graph needs {shape:?}",
+                place.shape
+            )));
         }
-        if !tensor.values.iter().all(|value| value.is_finite()) {
+        let values: Vec<f32> = values
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect();
+        if !values.iter().all(|value| value.is_finite()) {
             return Err(NetworkError::NonFiniteWeight {
                 tensor: name.to_owned(),
             });
         }
-        Ok(&tensor.values)
+        Ok(values)
+    }
+}
+
+impl fmt::Debug for Weights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Weights")
+            .field("tensors", &self.tensors)
+            .finish_non_exhaustive()
     }
 }

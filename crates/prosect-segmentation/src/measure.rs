@@ -1,6 +1,14 @@
 //! Measures of segments and of the agreement between masks.
 
+mod survey;
+
+mod statistics;
+
+pub use statistics::{BORDER_VOXELS, SegmentStatistics, statistics};
+
 use prosect_volume::{IndexBox, Lps, Point, Volume};
+
+pub use survey::{Measures, Survey};
 
 use crate::segment::{LabelValue, Labelmap};
 

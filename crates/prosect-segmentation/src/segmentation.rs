@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use prosect_base::{Fault, Faulty};
 use prosect_volume::{Grid, Volume};
+use rayon::prelude::*;
 
 use crate::segment::{Labelmap, Segment};
 
@@ -112,14 +113,15 @@ impl Segmentation {
             }
         }
         for (layer, labelmap) in layers.iter().enumerate() {
-            let mut known = 0;
-            for &value in labelmap.values() {
-                if value != known && value != 0 {
-                    if !taken.contains(&(layer, value)) {
-                        return Err(SegmentationError::Undescribed { layer, value });
-                    }
-                    known = value;
-                }
+            let undescribed = labelmap
+                .values()
+                .par_chunks(labelmap.slice_len())
+                .find_map_first(|slice| {
+                    let mut runs = slice.chunk_by(|a, b| a == b).map(|run| run[0]);
+                    runs.find(|value| *value != 0 && !taken.contains(&(layer, *value)))
+                });
+            if let Some(value) = undescribed {
+                return Err(SegmentationError::Undescribed { layer, value });
             }
         }
         Ok(Self {

@@ -1,7 +1,7 @@
 //! The table of structures: names, SNOMED CT codes and colors.
 //!
 //! The table is TotalSegmentator's (2.18.0, Apache-2.0, see NOTICE), one row for each class of its
-//! `total` task.
+//! `total` task, and `liver_lesion` (DICOM CID 7150 and 7159).
 
 use crate::structure::{Code, Rgb, Structure};
 
@@ -75,7 +75,7 @@ mod tests {
             );
             n_rows += 1;
         }
-        assert_eq!(n_rows, 117);
+        assert_eq!(n_rows, 118);
     }
 
     #[test]

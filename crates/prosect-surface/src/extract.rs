@@ -5,7 +5,7 @@ mod contour;
 mod slide;
 
 use prosect_base::{Cancel, Canceled, Fault, Faulty, Progress};
-use prosect_volume::{Grid, Volume};
+use prosect_volume::{Grid, IndexBox, Volume};
 use rayon::prelude::*;
 
 use crate::extract::contour::{Contour, Crossing, trace};
@@ -26,6 +26,19 @@ pub enum Field<'a> {
         /// The value at the surface.
         level: f32,
     },
+    /// Voxels of one label are inside. Between an inside and an outside voxel the surface runs
+    /// where their confidences balance, as it would where the lead of the one label over the other
+    /// passes zero; then each shell is brought to the volume of its voxels.
+    Label {
+        /// The labels.
+        labels: &'a Volume<u16>,
+        /// Lead of each voxel's label over the runner-up, 0 to 255, on the labels' grid.
+        confidence: &'a Volume<u8>,
+        /// The label drawn.
+        value: u16,
+        /// Where to look for it: voxels of the label outside are not drawn.
+        within: IndexBox,
+    },
 }
 
 impl Field<'_> {
@@ -33,6 +46,7 @@ impl Field<'_> {
         match self {
             Self::Mask(mask) => mask.grid(),
             Self::Scalar { volume, .. } => volume.grid(),
+            Self::Label { labels, .. } => labels.grid(),
         }
     }
 }
@@ -42,7 +56,7 @@ impl Field<'_> {
 pub struct ExtractOptions {
     /// How far smoothing evens out, in mm: bumps clearly smaller than this go. 0 does none. By
     /// default what the voxels ask for: twice their largest spacing for a mask, and for a
-    /// scalar field, which places the surface finely by itself, half of that.
+    /// field, which places the surface finely by itself, half of that.
     pub smoothing_mm: Option<f64>,
 }
 
@@ -143,7 +157,7 @@ pub fn extract(
     let slider = Slider::new(
         &contour,
         grid.lps_from_voxel(),
-        matches!(field, Field::Mask(_)),
+        matches!(field, Field::Mask(_) | Field::Label { .. }),
     );
     let mut failure = None;
     for strength in [1.0, 0.5, 0.0] {
@@ -178,7 +192,7 @@ fn default_smoothing_mm(field: &Field<'_>) -> f64 {
     let largest = field.grid().spacing_mm().into_iter().fold(0.0, f64::max);
     match field {
         Field::Mask(_) => 2.0 * largest,
-        Field::Scalar { .. } => largest,
+        Field::Scalar { .. } | Field::Label { .. } => largest,
     }
 }
 

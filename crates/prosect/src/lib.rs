@@ -5,6 +5,7 @@ pub use prosect_base as base;
 pub use prosect_dicom as dicom;
 pub use prosect_formats as formats;
 pub use prosect_model as model;
+pub use prosect_nn as nn;
 pub use prosect_phantom as phantom;
 pub use prosect_segmentation as segmentation;
 pub use prosect_surface as surface;

@@ -4,24 +4,35 @@ mod error;
 mod format;
 mod stage;
 mod clock;
+mod choice;
 mod input;
+mod drawing;
 mod labels;
 mod surfaces;
 mod pictures;
+mod finding;
 mod record;
 mod bundle;
 
 use std::path::{Path, PathBuf};
 
 use prosect_base::{Cancel, Progress};
-use prosect_formats::case::{CaseRecord, write_json};
-use prosect_model::{Model, ModelStore, SegmentOptions};
+use prosect_formats::case::{CaseRecord, FileRecord, write_json};
+use prosect_model::{Model, ModelStore};
 use prosect_segmentation::Segmentation;
+use prosect_segmentation::measure::Survey;
 
 use crate::pipeline::bundle::Bundle;
+use crate::pipeline::choice::Subject;
 use crate::pipeline::clock::Clock;
-use crate::pipeline::input::Loaded;
+use crate::pipeline::drawing::{Drawing, Task};
+use crate::pipeline::input::{Input, Loaded};
+use crate::pipeline::pictures::Pictures;
+use crate::pipeline::record::Parts;
+use crate::pipeline::surfaces::Made;
 
+pub use choice::ModelChoice;
+pub use drawing::EngineOptions;
 pub use error::PipelineError;
 pub use format::{Format, Formats};
 pub use input::InputChoice;
@@ -32,16 +43,18 @@ pub use stage::{HalfMade, Stage};
 pub struct Request {
     /// The input.
     pub input: InputChoice,
-    /// Name of the model.
-    pub model: String,
+    /// Which models draw.
+    pub models: ModelChoice,
+    /// Names of the structures that are wanted; `None` for all that the models draw.
+    pub structures: Option<Vec<String>>,
     /// Folder of installed models, if there is one.
     pub models_folder: Option<PathBuf>,
     /// Formats to write.
     pub formats: Formats,
     /// Whether the image goes into the case.
     pub with_image: bool,
-    /// Threads of the network.
-    pub threads: usize,
+    /// How the networks are run.
+    pub engine: EngineOptions,
 }
 
 /// A finished case.
@@ -65,85 +78,200 @@ pub fn segment(
 ) -> Result<Outcome, PipelineError> {
     stage.require_apart(&request.input.path)?;
     let clock = Clock::start(progress);
-    let model = ModelStore::open(request.models_folder.as_deref()).load(&request.model)?;
-    let modalities = model.manifest().modalities();
-    let input = input::read(&request.input, &modalities, &clock, cancel)?;
-    require_fit(request, &model, &input)?;
+    let store = ModelStore::open(request.models_folder.as_deref());
+    let (tasks, input) = prepare(request, &store, &clock, cancel)?;
+    let engine = &request.engine;
+    let (drawings, layers) = drawing::draw_all(tasks, &input, (engine, &store), &clock, cancel)?;
 
-    let options = SegmentOptions {
-        threads: request.threads,
+    clock.step("measuring the structures");
+    let segmentation = labels::segmentation(&drawings, layers)?;
+    let layers = segmentation.layers().iter();
+    let surveys: Vec<Survey> = layers
+        .map(|layer| Survey::of(layer, Some(input.image())))
+        .collect();
+    cancel.check()?;
+    let made = if request.formats.wants_surfaces() {
+        surfaces::extract_all(&drawings, &segmentation, &surveys, &clock, cancel)?
+    } else {
+        Made::default()
     };
-    let output = prosect_model::segment(
-        &model,
-        input.image(),
-        &input.record.modality,
-        &options,
-        &clock,
-        cancel,
-    )?;
-    let segmentation = labels::segmentation(&model, &output, input.image().grid())?;
-    let made = surfaces::extract_all(
-        &output,
-        &segmentation,
-        request.formats.wants_surfaces(),
-        &clock,
-        cancel,
-    )?;
-
-    let mut case = record::case(&model, &input, &output, &segmentation, &made);
+    let mut case = record::case(Parts {
+        input: &input,
+        engine,
+        drawings: &drawings,
+        segmentation: &segmentation,
+        surveys: &surveys,
+        made: &made,
+    });
     bundle::announce(&clock, &request.formats);
-    let is_ct = input.record.modality == "CT";
-    let pictures = pictures::draw(
-        input.image(),
-        &segmentation,
-        &made.surfaces,
-        is_ct,
-        &case.case_code,
-    )
-    .map_err(|source| in_stage("preview.png", source))?;
-    let mut bundle = Bundle::new(stage.folder(), cancel);
-    if let (Loaded::Dicom(series), true) = (&input.loaded, request.formats.wants(Format::Seg)) {
-        bundle.add_seg(&segmentation, series)?;
+    let bundle = Bundle {
+        folder: stage.folder(),
+        cancel,
+    };
+    let (files, pictures) = Writer {
+        request,
+        input: &input,
+        drawings: &drawings,
+        segmentation: &segmentation,
+        surveys: &surveys,
+        made: &made,
     }
-    if request.formats.wants(Format::Nifti) {
-        bundle.add_nifti(
-            request.with_image.then(|| input.image()),
-            &segmentation,
-            &output.confidence,
-        )?;
-    }
-    bundle.add_surfaces(&segmentation, &made.surfaces, &request.formats)?;
-    bundle.add_preview(&pictures)?;
+    .write(&bundle, &case.case_code)?;
+    case.files = files;
     bundle.finish(&mut case, &pictures)?;
-    let run = clock.record(request.threads, model.isa_name());
+    let isa = engine.isa.unwrap_or_else(prosect_nn::isa::Isa::detect);
+    let run = clock.record(engine, isa.name());
     write_json(&run, &stage.folder().join("run.json"))
         .map_err(|source| in_stage("run.json", source))?;
     cancel.check()?;
     Ok(Outcome { case, segmentation })
 }
 
-/// Refuses what cannot be, before the long work.
-fn require_fit(
+/// The models with what each is to draw, and the image: everything that can be refused before the
+/// long work.
+fn prepare(
     request: &Request,
-    model: &Model,
-    input: &input::Input,
-) -> Result<(), PipelineError> {
-    let modality = &input.record.modality;
-    let manifest = model.manifest();
-    if !manifest.modalities().contains(&modality.as_str()) {
-        let made_for = manifest.modalities().join(" and ");
-        return Err(PipelineError::WrongModality {
-            model: manifest.name.clone(),
-            made_for,
-            modality: modality.clone(),
-        });
+    store: &ModelStore,
+    progress: &dyn Progress,
+    cancel: &Cancel,
+) -> Result<(Vec<Task>, Input), PipelineError> {
+    let wanted = request.structures.as_deref();
+    let (models, input) = match &request.models {
+        ModelChoice::Named(names) => {
+            let models = load(store, names)?;
+            let modalities = common_modalities(&models);
+            let input = input::read(&request.input, &[modalities], progress, cancel)?;
+            (models, input)
+        }
+        ModelChoice::Best => {
+            let listed = store.list()?;
+            let modalities = choice::modalities(&listed);
+            let input = input::read(&request.input, &modalities, progress, cancel)?;
+            let body_part = input.body_part();
+            let subject = Subject {
+                modality: &input.record.modality,
+                body_part: body_part.as_deref(),
+            };
+            let best = choice::best(&listed, subject, wanted)?;
+            progress.remark(&best.because);
+            (load(store, &best.names)?, input)
+        }
+    };
+    for model in &models {
+        require_modality(model, &input)?;
     }
     let only_seg =
         matches!(&request.formats, Formats::Only(formats) if formats.contains(&Format::Seg));
     if only_seg && matches!(input.loaded, Loaded::Nifti(_)) {
         return Err(PipelineError::SegWithoutDicom);
     }
-    Ok(())
+    let manifests: Vec<_> = models.iter().map(Model::manifest).collect();
+    let shares = choice::share(&manifests, wanted)?;
+    let tasks = models.into_iter().zip(shares);
+    let tasks = tasks.map(|(model, structures)| Task { model, structures });
+    Ok((tasks.collect(), input))
+}
+
+/// The models of these names, each once.
+fn load(store: &ModelStore, names: &[String]) -> Result<Vec<Model>, PipelineError> {
+    let mut models = Vec::new();
+    for (n, name) in names.iter().enumerate() {
+        if names[..n].contains(name) {
+            return Err(PipelineError::NamedTwice {
+                model: name.clone(),
+            });
+        }
+        models.push(store.load(name)?);
+    }
+    Ok(models)
+}
+
+/// What every one of the models takes; where there is nothing, what the first one takes, so that
+/// the refusal can name both.
+fn common_modalities(models: &[Model]) -> Vec<String> {
+    let Some(first) = models.first() else {
+        return Vec::new();
+    };
+    let taken = |by: &dyn Fn(&str) -> bool| -> Vec<String> {
+        let names = first.manifest().modalities().into_iter();
+        names.filter(|m| by(m)).map(str::to_owned).collect()
+    };
+    let common = taken(&|name| models.iter().all(|m| m.manifest().support(name).is_some()));
+    if common.is_empty() {
+        taken(&|_| true)
+    } else {
+        common
+    }
+}
+
+fn require_modality(model: &Model, input: &Input) -> Result<(), PipelineError> {
+    let modality = &input.record.modality;
+    let manifest = model.manifest();
+    if manifest.support(modality).is_some() {
+        return Ok(());
+    }
+    Err(PipelineError::WrongModality {
+        model: manifest.name.clone(),
+        made_for: manifest.modalities().join(" and "),
+        modality: modality.clone(),
+    })
+}
+
+/// What the files of a case are made from.
+struct Writer<'a> {
+    request: &'a Request,
+    input: &'a Input,
+    drawings: &'a [Drawing],
+    segmentation: &'a Segmentation,
+    surveys: &'a [Survey],
+    made: &'a Made,
+}
+
+impl Writer<'_> {
+    /// Draws the pictures and writes everything but the records, side by side.
+    fn write(
+        &self,
+        bundle: &Bundle<'_>,
+        case_code: &str,
+    ) -> Result<(Vec<FileRecord>, Pictures), PipelineError> {
+        let formats = &self.request.formats;
+        let seg = || match &self.input.loaded {
+            Loaded::Dicom(series) if formats.wants(Format::Seg) => {
+                bundle.write_seg(self.segmentation, series)
+            }
+            _ => Ok(Vec::new()),
+        };
+        let nifti = || {
+            let image = self.request.with_image.then(|| self.input.image());
+            if formats.wants(Format::Nifti) {
+                bundle.write_nifti(image, self.segmentation, self.drawings)
+            } else {
+                Ok(Vec::new())
+            }
+        };
+        let surfaces = || {
+            let parts = bundle::parts(self.segmentation, self.surveys, &self.made.surfaces);
+            bundle.write_surfaces(&parts, formats)
+        };
+        let pictures = || {
+            let pictures = pictures::draw(
+                self.input.image(),
+                (self.segmentation, self.surveys),
+                &self.made.surfaces,
+                self.input.record.modality == "CT",
+                case_code,
+            )
+            .map_err(|source| in_stage("preview.png", source))?;
+            let files = bundle.write_preview(&pictures)?;
+            Ok::<_, PipelineError>((files, pictures))
+        };
+        let ((seg, nifti), (surfaces, preview)) = rayon::join(
+            || rayon::join(seg, nifti),
+            || rayon::join(surfaces, pictures),
+        );
+        let (preview, pictures) = preview?;
+        Ok(([seg?, nifti?, surfaces?, preview].concat(), pictures))
+    }
 }
 
 fn in_stage(path: impl AsRef<Path>, source: std::io::Error) -> PipelineError {

@@ -36,13 +36,13 @@ fn dice_of(phantom: &Phantom) -> f64 {
         &model,
         &image,
         "CT",
-        &SegmentOptions { threads: 0 },
+        &SegmentOptions::default(),
         &Silent,
         &Cancel::new(),
     )
     .unwrap();
     let mut found = Volume::filled(truth.grid().clone(), false);
-    for structure in &output.structures {
+    for structure in output.structures() {
         let region = structure.region;
         let inside = structure.probability.map(|p| *p >= 0.5);
         let [ni, nj, nk] = region.shape();

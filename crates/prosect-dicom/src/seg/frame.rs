@@ -1,6 +1,9 @@
 //! The frames: which slices of which segment, their bits, and their functional groups.
 
-use dicom_core::{DataElement, PrimitiveValue, VR};
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
 use dicom_dictionary_std::tags;
 use prosect_segmentation::{LabelValue, Segmentation};
 use prosect_volume::Volume;
@@ -18,67 +21,71 @@ pub(super) struct Frame {
     pub(super) segment: usize,
     /// Slice of the source.
     pub(super) slice_index: usize,
+    /// First row with a voxel of the segment, and one past the last.
+    rows: [usize; 2],
 }
 
-/// All frames, by segment, then slice, and their bits.
-#[derive(Clone, Debug)]
-pub(super) struct Frames {
+/// All frames, by segment, then slice. Their bits are made when they are written: a body with a
+/// hundred structures has half a gigabyte of them.
+#[derive(Debug)]
+pub(super) struct Frames<'a> {
     list: Vec<Frame>,
-    /// One bit per pixel, least significant first, frames joined without gaps (PS3.5 8.1.1), padded to even length.
-    pub(super) bits: Vec<u8>,
+    segmentation: &'a Segmentation,
+    n_bytes: u32,
 }
 
-impl Frames {
+/// Frames packed as one unit: whatever the size of a slice, eight of them end at a byte.
+const FRAMES_OF_A_GROUP: usize = 8;
+/// Groups packed in parallel, and in memory at once.
+const GROUPS_AT_ONCE: usize = 16;
+
+impl<'a> Frames<'a> {
     /// The frames that hold voxels; a segment without any gets its middle slice, empty.
-    pub(super) fn of(segmentation: &Segmentation) -> Result<Self, DicomError> {
-        let slice_len = segmentation.grid().shape()[0] * segmentation.grid().shape()[1];
-        let n_slices = segmentation.grid().shape()[2];
+    pub(super) fn of(segmentation: &'a Segmentation) -> Result<Self, DicomError> {
+        let [columns, n_rows, n_slices] = segmentation.grid().shape();
+        let slice_len = columns * n_rows;
+        let seen: Vec<Vec<BTreeMap<LabelValue, [usize; 2]>>> = segmentation
+            .layers()
+            .iter()
+            .map(|layer| {
+                let slices = layer.values().par_chunks(slice_len);
+                slices.map(|slice| rows_of(slice, columns)).collect()
+            })
+            .collect();
         let mut list = Vec::new();
         for (index, segment) in segmentation.segments().iter().enumerate() {
-            let values = segmentation.layers()[segment.layer].values();
-            let holds = |k: &usize| {
-                values[k * slice_len..(k + 1) * slice_len].contains(&segment.label_value)
-            };
-            let mut slices: Vec<usize> = (0..n_slices).into_par_iter().filter(holds).collect();
-            if slices.is_empty() {
-                slices.push(n_slices / 2);
-            }
-            list.extend(slices.into_iter().map(|slice_index| Frame {
-                segment: index + 1,
-                slice_index,
+            let first = list.len();
+            let slices = seen[segment.layer].iter().enumerate();
+            list.extend(slices.filter_map(|(slice_index, rows)| {
+                Some(Frame {
+                    segment: index + 1,
+                    slice_index,
+                    rows: *rows.get(&segment.label_value)?,
+                })
             }));
+            if list.len() == first {
+                list.push(Frame {
+                    segment: index + 1,
+                    slice_index: n_slices / 2,
+                    rows: [0, 0],
+                });
+            }
         }
         // PS3.5 7.1: a length is a 32-bit number; NumberOfFrames is an IS and holds any of these.
         let n_bytes = list
             .len()
             .checked_mul(slice_len)
-            .map(|bits| bits.div_ceil(8))
-            .filter(|n| *n < u32::MAX as usize - 1);
+            .map(|bits| bits.div_ceil(8).next_multiple_of(2))
+            .and_then(|n| u32::try_from(n).ok())
+            .filter(|n| *n < u32::MAX);
         let n_bytes = n_bytes.ok_or_else(|| DicomError::Limit {
             what: "the segmentation has more than 4 GiB in one DICOM object".to_owned(),
         })?;
-        let mut bits = vec![0_u8; n_bytes.next_multiple_of(2)];
-        if slice_len.is_multiple_of(8) {
-            let frames = bits.par_chunks_exact_mut(slice_len / 8).zip(&list);
-            frames.for_each(|(out, frame)| {
-                pack(
-                    source_slice(segmentation, *frame, slice_len),
-                    value_of(segmentation, *frame),
-                    out,
-                    0,
-                );
-            });
-        } else {
-            for (n, frame) in list.iter().enumerate() {
-                pack(
-                    source_slice(segmentation, *frame, slice_len),
-                    value_of(segmentation, *frame),
-                    &mut bits,
-                    n * slice_len,
-                );
-            }
-        }
-        Ok(Self { list, bits })
+        Ok(Self {
+            list,
+            segmentation,
+            n_bytes,
+        })
     }
 
     pub(super) fn n_frames(&self) -> usize {
@@ -93,22 +100,78 @@ impl Frames {
             .flat_map(u64::to_le_bytes)
             .collect()
     }
+
+    /// Writes Pixel Data as the last element of an explicit little-endian data set: one bit per
+    /// pixel, least significant first, frames joined without gaps (PS3.5 8.1.1), padded to even
+    /// length.
+    pub(super) fn write_pixel_data(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Tag(group, element) = tags::PIXEL_DATA;
+        out.write_all(&group.to_le_bytes())?;
+        out.write_all(&element.to_le_bytes())?;
+        // PS3.5 7.1.2: OB has two reserved bytes and a length of 32 bits.
+        out.write_all(b"OB\0\0")?;
+        out.write_all(&self.n_bytes.to_le_bytes())?;
+        let mut n_written = 0;
+        for frames in self.list.chunks(FRAMES_OF_A_GROUP * GROUPS_AT_ONCE) {
+            let groups = frames.par_chunks(FRAMES_OF_A_GROUP);
+            let packed: Vec<Vec<u8>> = groups.map(|group| self.pack(group)).collect();
+            for bytes in packed {
+                out.write_all(&bytes)?;
+                n_written += bytes.len();
+            }
+        }
+        let padding = self.n_bytes as usize - n_written;
+        out.write_all(&[0; 2][..padding])
+    }
+
+    /// The bits of a few frames, from a byte's start on.
+    fn pack(&self, frames: &[Frame]) -> Vec<u8> {
+        let [columns, n_rows, _] = self.segmentation.grid().shape();
+        let slice_len = columns * n_rows;
+        let mut bytes = vec![0; (frames.len() * slice_len).div_ceil(8)];
+        for (n, frame) in frames.iter().enumerate() {
+            let segment = &self.segmentation.segments()[frame.segment - 1];
+            let slice = self.segmentation.layers()[segment.layer].slice(frame.slice_index);
+            let [first, end] = frame.rows.map(|row| row * columns);
+            let pixels = slice.and_then(|slice| slice.get(first..end));
+            let start = n * slice_len + first;
+            set_bits(
+                pixels.unwrap_or_default(),
+                segment.label_value,
+                &mut bytes,
+                start,
+            );
+        }
+        bytes
+    }
 }
 
-fn source_slice(segmentation: &Segmentation, frame: Frame, slice_len: usize) -> &[LabelValue] {
-    let layer = segmentation.segments()[frame.segment - 1].layer;
-    &segmentation.layers()[layer].values()
-        [frame.slice_index * slice_len..(frame.slice_index + 1) * slice_len]
-}
-
-fn value_of(segmentation: &Segmentation, frame: Frame) -> LabelValue {
-    segmentation.segments()[frame.segment - 1].label_value
+/// For each value of a slice the rows that it reaches: the first, and one past the last.
+fn rows_of(slice: &[LabelValue], columns: usize) -> BTreeMap<LabelValue, [usize; 2]> {
+    let mut rows: BTreeMap<LabelValue, [usize; 2]> = BTreeMap::new();
+    for (row, pixels) in slice.chunks_exact(columns).enumerate() {
+        for run in pixels.chunk_by(|a, b| a == b) {
+            if run[0] != 0 {
+                rows.entry(run[0]).or_insert([row, row])[1] = row + 1;
+            }
+        }
+    }
+    rows
 }
 
 /// Sets the bits of the pixels that have `value`, from bit `start` on.
-fn pack(pixels: &[LabelValue], value: LabelValue, out: &mut [u8], start: usize) {
-    for (bit, _) in (start..).zip(pixels).filter(|(_, pixel)| **pixel == value) {
-        out[bit / 8] |= 1 << (bit % 8);
+fn set_bits(pixels: &[LabelValue], value: LabelValue, out: &mut [u8], start: usize) {
+    // Up to the next byte's start bit by bit, then a byte from eight pixels.
+    let lead = (start.next_multiple_of(8) - start).min(pixels.len());
+    let (head, rest) = pixels.split_at(lead);
+    for (bit, pixel) in (start..).zip(head) {
+        out[bit / 8] |= u8::from(*pixel == value) << (bit % 8);
+    }
+    let bytes = out[(start + lead) / 8..].iter_mut();
+    for (byte, pixels) in bytes.zip(rest.chunks(8)) {
+        for (bit, pixel) in pixels.iter().enumerate() {
+            *byte |= u8::from(*pixel == value) << bit;
+        }
     }
 }
 
@@ -124,7 +187,7 @@ pub(super) fn overlap(segmentation: &Segmentation) -> bool {
 /// Multi-frame Dimension and Functional Groups (PS3.3 C.7.6.16, C.7.6.17).
 pub(super) fn put_groups(
     data: &mut DataSet,
-    frames: &Frames,
+    frames: &Frames<'_>,
     source: &ImageSeries,
     dimension_uid: &str,
 ) {

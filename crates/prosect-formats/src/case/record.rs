@@ -1,4 +1,4 @@
-//! The fields of `case.json` and `run.json`, version 1.
+//! The fields of `case.json` and `run.json`, version 2. What version 1 did not have is optional.
 
 use std::collections::BTreeMap;
 
@@ -141,6 +141,9 @@ pub struct Anatomy {
     pub model: String,
     /// Volume of its voxels, in millilitres.
     pub volume_ml: f64,
+    /// Mean of the image's values in its voxels, HU for CT. Since version 2.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub mean_intensity: Option<f64>,
     /// Smallest and largest voxel centre in LPS millimetres.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub bounding_box_lps_mm: Option<[[f64; 3]; 2]>,
@@ -265,6 +268,9 @@ pub struct RunRecord {
     pub threads: usize,
     /// Instruction set of the kernels.
     pub isa: String,
+    /// Most memory that the networks were allowed, in bytes. Since version 2.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub max_ram_bytes: Option<u64>,
     /// Operating system and architecture.
     pub machine: String,
     /// Largest memory of the process in bytes, where the system tells.
@@ -280,4 +286,7 @@ pub struct StepRecord {
     pub step: String,
     /// How long, in seconds.
     pub seconds: f64,
+    /// Seconds of all processors together, where the system tells. Since version 2.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cpu_seconds: Option<f64>,
 }

@@ -1,7 +1,7 @@
-//! Writing the records, and describing the files of a case.
+//! Writing the records, and the files of a case with their hashes.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use serde::Serialize;
@@ -21,29 +21,54 @@ pub fn write_json<T: Serialize>(record: &T, path: &Path) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Size and hash of the file at `path` inside the case folder `case`.
-///
-/// # Errors
-/// What the disk says.
-pub fn describe_file(case: &Path, path: &str, what: &str) -> io::Result<FileRecord> {
-    let mut file = File::open(case.join(path))?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    let mut bytes = 0;
-    loop {
-        let n = file.read(&mut buffer)?;
-        if n == 0 {
-            break;
-        }
-        bytes += n as u64;
-        hasher.update(&buffer[..n]);
+/// A file of a case being written, hashed on its way to the disk.
+#[derive(Debug)]
+pub struct HashedFile {
+    file: File,
+    hasher: Sha256,
+    bytes: u64,
+}
+
+impl HashedFile {
+    /// Makes the file.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            file: File::create(path)?,
+            hasher: Sha256::new(),
+            bytes: 0,
+        })
     }
-    Ok(FileRecord {
-        path: path.to_owned(),
-        what: what.to_owned(),
-        bytes,
-        sha256: hex(&hasher.finalize()),
-    })
+
+    /// Brings everything to the disk, not only to the cache, and describes the file; `path` is its
+    /// path inside the case.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn finish(self, path: &str, what: &str) -> io::Result<FileRecord> {
+        self.file.sync_all()?;
+        Ok(FileRecord {
+            path: path.to_owned(),
+            what: what.to_owned(),
+            bytes: self.bytes,
+            sha256: hex(&self.hasher.finalize()),
+        })
+    }
+}
+
+impl Write for HashedFile {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let n = self.file.write(buffer)?;
+        self.hasher.update(&buffer[..n]);
+        self.bytes += n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// SHA-256 of some bytes, in lower-case hexadecimal.

@@ -1,13 +1,15 @@
 //! Writing NIfTI-1: images, label maps and confidence.
 
-use std::io::Write;
+use std::io::{self, Write};
 
-use flate2::{Compression, GzBuilder};
+use flate2::Compression;
 use prosect_segmentation::Labelmap;
 use prosect_volume::{Grid, Volume};
+use rayon::prelude::*;
 
 use crate::error::FormatsError;
 use crate::nifti::FORMAT;
+use crate::nifti::gzip::write_gzip;
 use crate::nifti::header::{Header, INTENT_LABEL, StoredType, VOXELS_AT};
 use crate::nifti::orientation::write_orientation;
 
@@ -49,7 +51,7 @@ pub fn write_image(
 ) -> Result<(), FormatsError> {
     let integral = image
         .values()
-        .iter()
+        .par_iter()
         .all(|v| v.fract() == 0.0 && *v >= f32::from(i16::MIN) && *v <= f32::from(i16::MAX));
     let stored = if integral {
         StoredType::I16
@@ -79,7 +81,10 @@ pub fn write_labelmap(
     options: &WriteOptions,
     out: impl Write,
 ) -> Result<(), FormatsError> {
-    let small = labelmap.values().iter().all(|v| u8::try_from(*v).is_ok());
+    let small = labelmap
+        .values()
+        .par_iter()
+        .all(|v| u8::try_from(*v).is_ok());
     let stored = if small {
         StoredType::U8
     } else {
@@ -116,46 +121,38 @@ pub fn write_confidence(
     write_volume(confidence, &kind, options, out, |v| [*v])
 }
 
-fn write_volume<T, const N: usize>(
+fn write_volume<T: Sync, const N: usize>(
     volume: &Volume<T>,
     kind: &Kind,
     options: &WriteOptions,
-    out: impl Write,
-    encode: impl Fn(&T) -> [u8; N],
+    mut out: impl Write,
+    encode: impl Fn(&T) -> [u8; N] + Sync,
 ) -> Result<(), FormatsError> {
     let header = header_of(volume.grid(), kind, options)?;
-    match options.packing {
-        Packing::Plain => write_plain(volume, &header, kind, out, encode).map(|_| ()),
-        Packing::Gzip => {
-            let packed = GzBuilder::new().mtime(0).write(out, kind.level);
-            let packed = write_plain(volume, &header, kind, packed, encode)?;
-            packed
-                .finish()
-                .and_then(|mut out| out.flush())
-                .map_err(FormatsError::io("writing the NIfTI file"))
-        }
-    }
+    let mut head = header.to_bytes(kind.intent_name).to_vec();
+    // No extensions.
+    head.extend([0; 4]);
+    let written = match options.packing {
+        Packing::Plain => write_plain(&head, volume.values(), encode, &mut out),
+        Packing::Gzip => write_gzip(&head, volume.values(), kind.level, encode, &mut out),
+    };
+    written.map_err(FormatsError::io("writing the NIfTI file"))
 }
 
-fn write_plain<T, W: Write, const N: usize>(
-    volume: &Volume<T>,
-    header: &Header,
-    kind: &Kind,
-    mut out: W,
+fn write_plain<T, const N: usize>(
+    head: &[u8],
+    voxels: &[T],
     encode: impl Fn(&T) -> [u8; N],
-) -> Result<W, FormatsError> {
-    let io = FormatsError::io("writing the NIfTI file");
-    out.write_all(&header.to_bytes(kind.intent_name))
-        .map_err(&io)?;
-    out.write_all(&[0; 4]).map_err(&io)?;
-    let mut row = Vec::new();
-    for values in volume.values().chunks(1 << 16) {
-        row.clear();
-        row.extend(values.iter().flat_map(&encode));
-        out.write_all(&row).map_err(&io)?;
+    out: &mut impl Write,
+) -> io::Result<()> {
+    out.write_all(head)?;
+    let mut encoded: Vec<[u8; N]> = Vec::new();
+    for voxels in voxels.chunks(1 << 16) {
+        encoded.clear();
+        encoded.extend(voxels.iter().map(&encode));
+        out.write_all(encoded.as_flattened())?;
     }
-    out.flush().map_err(&io)?;
-    Ok(out)
+    out.flush()
 }
 
 fn header_of(grid: &Grid, kind: &Kind, options: &WriteOptions) -> Result<Header, FormatsError> {

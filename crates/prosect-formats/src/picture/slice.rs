@@ -1,5 +1,7 @@
 //! Slices through an image along the patient's own planes, with outlines of structures.
 
+use std::collections::BTreeMap;
+
 use prosect_segmentation::{LabelValue, Labelmap, Rgb};
 use prosect_volume::{Lps, Point, Vector, Volume, VoxelIndex};
 
@@ -63,15 +65,13 @@ impl Window {
     }
 }
 
-/// A structure to outline.
-#[derive(Clone, Copy, Debug)]
+/// A layer whose structures are outlined.
+#[derive(Clone, Debug)]
 pub struct Overlay<'a> {
-    /// The layer in which it lies.
+    /// The layer, on the image's grid.
     pub labelmap: &'a Labelmap,
-    /// Its value there.
-    pub value: LabelValue,
-    /// Color of the outline.
-    pub color: Rgb,
+    /// Color of each value's outline; other values are not shown.
+    pub colors: BTreeMap<LabelValue, Rgb>,
 }
 
 /// Right and down on the picture in LPS, and the letters left, right, top, bottom.
@@ -118,7 +118,7 @@ pub fn draw_slice(
     let at =
         |x: usize, y: usize| corner + right * (x as f64 * step_mm) + down * (y as f64 * step_mm);
     let mut raster = Raster::filled(size, size, [0, 0, 0]);
-    let mut inside = vec![vec![false; size * size]; overlays.len()];
+    let mut labels = vec![vec![0; size * size]; overlays.len()];
     for y in 0..size {
         for x in 0..size {
             let Some(index) = nearest(image, at(x, y)) else {
@@ -126,13 +126,13 @@ pub fn draw_slice(
             };
             let gray = window.gray(image.get(index).unwrap_or(f32::MIN));
             raster.set(x, y, [gray; 3]);
-            for (mask, overlay) in inside.iter_mut().zip(overlays) {
-                mask[x + size * y] = overlay.labelmap.get(index) == Some(overlay.value);
+            for (labels, overlay) in labels.iter_mut().zip(overlays) {
+                labels[x + size * y] = overlay.labelmap.get(index).unwrap_or(0);
             }
         }
     }
-    for (mask, overlay) in inside.iter().zip(overlays) {
-        outline(&mut raster, mask, overlay.color);
+    for (labels, overlay) in labels.iter().zip(overlays) {
+        outline(&mut raster, labels, &overlay.colors);
     }
     raster.write_sides(letters);
     raster
@@ -167,31 +167,36 @@ fn nearest(image: &Volume<f32>, place: Point<Lps>) -> Option<VoxelIndex> {
     })
 }
 
-/// Colors the pixels of the mask that have a neighbour outside, and tints the rest slightly.
-fn outline(raster: &mut Raster, mask: &[bool], color: Rgb) {
-    let size = raster.width();
-    let is_inside = |x: usize, y: usize| x < size && y < raster.height() && mask[x + size * y];
-    let mut edge = Vec::new();
-    for y in 0..raster.height() {
-        for x in (0..size).filter(|&x| is_inside(x, y)) {
+/// Colors the pixels of each structure that have a neighbour outside it, and tints the rest
+/// slightly.
+fn outline(raster: &mut Raster, labels: &[LabelValue], colors: &BTreeMap<LabelValue, Rgb>) {
+    let (width, height) = (raster.width(), raster.height());
+    let label = |x: usize, y: usize| {
+        let inside = x < width && y < height;
+        inside.then(|| labels[x + width * y])
+    };
+    for y in 0..height {
+        for x in 0..width {
+            let here = labels[x + width * y];
+            let color = Some(here).filter(|value| *value != 0);
+            let color = color.and_then(|value| colors.get(&value));
+            let (Some(color), Some(under)) = (color, raster.get(x, y)) else {
+                continue;
+            };
             let neighbors = [
                 (x.wrapping_sub(1), y),
                 (x + 1, y),
                 (x, y.wrapping_sub(1)),
                 (x, y + 1),
             ];
-            edge.push((x, y, neighbors.iter().any(|&(nx, ny)| !is_inside(nx, ny))));
+            let is_edge = neighbors.iter().any(|&(x, y)| label(x, y) != Some(here));
+            let part = if is_edge { 0.9 } else { 0.25 };
+            let bright = bright(*color);
+            let mixed = std::array::from_fn(|c| {
+                (f32::from(under[c]) * (1.0 - part) + f32::from(bright[c]) * part) as u8
+            });
+            raster.set(x, y, mixed);
         }
-    }
-    for (x, y, is_edge) in edge {
-        let Some(under) = raster.get(x, y) else {
-            continue;
-        };
-        let part = if is_edge { 0.9 } else { 0.25 };
-        let mixed = std::array::from_fn(|c| {
-            (f32::from(under[c]) * (1.0 - part) + f32::from(bright(color)[c]) * part) as u8
-        });
-        raster.set(x, y, mixed);
     }
 }
 
@@ -227,8 +232,7 @@ mod tests {
         let labels = image.map(|v| u16::from(*v > 0.0));
         let overlay = Overlay {
             labelmap: &labels,
-            value: 1,
-            color: Rgb([200, 0, 0]),
+            colors: [(1, Rgb([200, 0, 0]))].into(),
         };
         let center = Point::new([-6.0, -6.0, 6.0]);
         let picture = draw_slice(&image, plane, center, Window::ABDOMEN, &[overlay], 100);

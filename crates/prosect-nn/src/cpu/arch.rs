@@ -30,8 +30,12 @@ pub(crate) fn vector_lanes(isa: Isa) -> usize {
 pub(crate) struct ConvRow<'a> {
     /// The input tensor from the first tap of the row's first voxel on.
     pub(crate) input: &'a [f32],
-    /// Floats from block to block, plane to plane, row to row of the input.
-    pub(crate) strides: [usize; 3],
+    /// Floats from block to block of the input.
+    pub(crate) block_stride: usize,
+    /// Floats from tap to tap along the three axes of the input.
+    pub(crate) tap_strides: [usize; 3],
+    /// Floats of the input from one voxel of the row to the next.
+    pub(crate) step: usize,
     /// Input channels.
     pub(crate) channels: usize,
     pub(crate) kernel: [usize; 3],
@@ -43,10 +47,12 @@ pub(crate) struct ConvRow<'a> {
     pub(crate) vectors: usize,
     /// Voxels of the row.
     pub(crate) width: usize,
+    /// Floats of the output from one voxel of the row to the next.
+    pub(crate) out_step: usize,
 }
 
 impl ConvRow<'_> {
-    /// Everything that the kernels rely on.
+    /// Everything that the kernels rely on. Extents and strides come from layouts whose length fits an address.
     fn assert_bounds(&self, isa: Isa, planes: &[&mut [f32]], start: usize) {
         let [k0, k1, k2] = self.kernel;
         let lanes = vector_lanes(isa);
@@ -58,12 +64,21 @@ impl ConvRow<'_> {
             (1..=MAX_VECTORS).contains(&self.vectors),
             "a group of the wrong size"
         );
-        let last_tap = (self.channels.div_ceil(LANES) - 1) * self.strides[0]
-            + (k0 - 1) * self.strides[1]
-            + (k1 - 1) * self.strides[2]
-            + (self.width - 1 + k2 - 1) * LANES;
+        assert!(self.out_step >= LANES, "output voxels overlap");
+        let parts = [
+            (self.channels.div_ceil(LANES) - 1, self.block_stride),
+            (k0 - 1, self.tap_strides[0]),
+            (k1 - 1, self.tap_strides[1]),
+            (k2 - 1, self.tap_strides[2]),
+            (self.width - 1, self.step),
+        ];
         assert!(
-            last_tap + LANES <= self.input.len(),
+            parts
+                .iter()
+                .try_fold(LANES, |end, &(count, stride)| {
+                    end.checked_add(count.checked_mul(stride)?)
+                })
+                .is_some_and(|end| end <= self.input.len()),
             "the input ends before the last tap"
         );
         assert_eq!(
@@ -80,10 +95,11 @@ impl ConvRow<'_> {
             !planes.is_empty() && planes.len() * LANES <= self.vectors * lanes,
             "planes of the wrong number"
         );
+        let row_end = (self.width - 1)
+            .checked_mul(self.out_step)
+            .and_then(|last| last.checked_add(LANES)?.checked_add(start));
         assert!(
-            planes
-                .iter()
-                .all(|plane| start + self.width * LANES <= plane.len()),
+            row_end.is_some_and(|end| planes.iter().all(|plane| end <= plane.len())),
             "the output row ends early"
         );
     }

@@ -1,23 +1,24 @@
 //! Direct convolution: weights packed for an instruction set, and the work cut into planes.
 //!
 //! Faster algorithms for some kernels (Winograd for 3x3x3) stand beside this one: same weights in, same layout in and out,
-//! chosen in [`crate::network`] when the weights are packed.
+//! chosen in [`super::convolution`] when the weights are packed.
 
 use std::ops::Range;
 
 use super::arch::{self, ConvRow, MAX_VECTORS};
+use super::convolution::ConvGeometry;
 use super::layout::{LANES, Layout, Plane, split_planes, zero_plane_halo};
 use super::memory::AlignedFloats;
 use super::team::Team;
 use crate::error::NetworkError;
 use crate::isa::Isa;
 
-/// A convolution ready to run: stride 1, zero padding that keeps the extents.
+/// A convolution ready to run, of any geometry.
 #[derive(Debug)]
 pub(crate) struct DirectConv {
     isa: Isa,
     in_channels: usize,
-    kernel: [usize; 3],
+    geometry: ConvGeometry,
     groups: Vec<Group>,
     /// Group after group, each as [`ConvRow::weights`] wants it.
     weights: AlignedFloats,
@@ -27,13 +28,13 @@ pub(crate) struct DirectConv {
 
 /// Output channels that are computed together.
 #[derive(Debug, Clone)]
-struct Group {
+pub(crate) struct Group {
     /// Vectors of output channels.
-    vectors: usize,
+    pub(crate) vectors: usize,
     /// Blocks of 8 output channels that are written.
-    blocks: Range<usize>,
-    weights: Range<usize>,
-    bias: Range<usize>,
+    pub(crate) blocks: Range<usize>,
+    pub(crate) weights: Range<usize>,
+    pub(crate) bias: Range<usize>,
 }
 
 impl DirectConv {
@@ -41,48 +42,31 @@ impl DirectConv {
     pub(crate) fn pack(
         isa: Isa,
         [in_channels, out_channels]: [usize; 2],
-        kernel: [usize; 3],
+        geometry: &ConvGeometry,
         weight: &[f32],
         bias: Option<&[f32]>,
     ) -> Result<Self, NetworkError> {
-        let lanes = arch::vector_lanes(isa);
-        let taps = kernel.iter().product::<usize>();
-        let groups = split_groups(out_channels, lanes, in_channels * taps);
-        let ends = groups
-            .last()
-            .map_or((0, 0), |group| (group.weights.end, group.bias.end));
-        let (mut packed, mut packed_bias) = (
-            AlignedFloats::zeroed(ends.0)?,
-            AlignedFloats::zeroed(ends.1)?,
-        );
-        for group in &groups {
-            let first = group.blocks.start * LANES;
-            let wide = group.vectors * lanes;
-            let outs = first..(first + wide).min(out_channels);
-            if let Some(bias) = bias {
-                packed_bias.as_mut_slice()[group.bias.clone()][..outs.len()]
-                    .copy_from_slice(&bias[outs.clone()]);
-            }
-            let target = &mut packed.as_mut_slice()[group.weights.clone()];
-            for (index, values) in target.chunks_exact_mut(wide).enumerate() {
-                // The order is [in / 8][tap][in % 8]; the last block may have fewer than 8 channels.
-                let block = index / (taps * LANES);
-                let lanes_here = (in_channels - block * LANES).min(LANES);
-                let rest = index % (taps * LANES);
-                let (tap, channel) = (rest / lanes_here, block * LANES + rest % lanes_here);
-                for (value, out) in values.iter_mut().zip(outs.clone()) {
-                    *value = weight[(out * in_channels + channel) * taps + tap];
-                }
-            }
-        }
+        let taps = geometry.kernel.iter().product::<usize>();
+        let (groups, weights, bias) = pack_groups(
+            isa,
+            [in_channels, out_channels],
+            taps,
+            &|out, channel, tap| weight[(out * in_channels + channel) * taps + tap],
+            bias,
+        )?;
         Ok(Self {
             isa,
             in_channels,
-            kernel,
+            geometry: *geometry,
             groups,
-            weights: packed,
-            bias: packed_bias,
+            weights,
+            bias,
         })
+    }
+
+    /// Floats of the packed weights.
+    pub(crate) fn packed_floats(&self) -> usize {
+        self.weights.as_slice().len() + self.bias.as_slice().len()
     }
 
     /// Computes the whole output; `cost` is what it counts in the progress.
@@ -111,6 +95,29 @@ impl DirectConv {
         })
     }
 
+    /// Computes plane `d` of the output alone, `[channel / 8][d1][d2][8]` without a halo.
+    pub(crate) fn run_plane(
+        &self,
+        d: usize,
+        (input, in_layout): (&[f32], &Layout),
+        output: &mut [f32],
+        out_shape: [usize; 3],
+    ) {
+        let Some(channels) = self.groups.last().map(|group| group.blocks.end * LANES) else {
+            return;
+        };
+        let plane_layout = Layout {
+            channels,
+            shape: [1, out_shape[1], out_shape[2]],
+            halo: [0; 3],
+        };
+        let mut planes = output.chunks_exact_mut(plane_layout.plane_stride());
+        for group in &self.groups {
+            let planes = planes.by_ref().take(group.blocks.len()).collect();
+            self.run_unit(Unit { group, d, planes }, (input, in_layout), &plane_layout);
+        }
+    }
+
     /// One plane of one group.
     fn run_unit(
         &self,
@@ -118,26 +125,34 @@ impl DirectConv {
         (input, in_layout): (&[f32], &Layout),
         out_layout: &Layout,
     ) {
-        let reach = self.kernel.map(|extent| extent / 2);
-        let corner_d = unit.d + in_layout.halo[0] - reach[0];
+        let ConvGeometry {
+            kernel,
+            stride,
+            dilation,
+            padding,
+        } = self.geometry;
+        let corner_d = unit.d * stride[0] + in_layout.halo[0] - padding[0];
         for h in 0..out_layout.shape[1] {
-            let corner_h = h + in_layout.halo[1] - reach[1];
+            let corner_h = h * stride[1] + in_layout.halo[1] - padding[1];
             let corner = corner_d * in_layout.plane_stride()
                 + corner_h * in_layout.row_stride()
-                + (in_layout.halo[2] - reach[2]) * LANES;
+                + (in_layout.halo[2] - padding[2]) * LANES;
             let row = ConvRow {
                 input: &input[corner..],
-                strides: [
-                    in_layout.block_stride(),
-                    in_layout.plane_stride(),
-                    in_layout.row_stride(),
+                block_stride: in_layout.block_stride(),
+                tap_strides: [
+                    dilation[0] * in_layout.plane_stride(),
+                    dilation[1] * in_layout.row_stride(),
+                    dilation[2] * LANES,
                 ],
+                step: stride[2] * LANES,
                 channels: self.in_channels,
-                kernel: self.kernel,
+                kernel,
                 weights: &self.weights.as_slice()[unit.group.weights.clone()],
                 bias: &self.bias.as_slice()[unit.group.bias.clone()],
                 vectors: unit.group.vectors,
                 width: out_layout.shape[2],
+                out_step: LANES,
             };
             arch::convolve_row(self.isa, &row, &mut unit.planes, out_layout.row_in_plane(h));
         }
@@ -152,6 +167,46 @@ struct Unit<'a> {
     d: usize,
     /// The group's blocks of plane `d`, in order.
     planes: Vec<&'a mut [f32]>,
+}
+
+/// Packs weights given by (output channel, input channel, tap) as [`ConvRow::weights`] wants them, group after group.
+pub(crate) fn pack_groups(
+    isa: Isa,
+    [in_channels, out_channels]: [usize; 2],
+    taps: usize,
+    weight: &dyn Fn(usize, usize, usize) -> f32,
+    bias: Option<&[f32]>,
+) -> Result<(Vec<Group>, AlignedFloats, AlignedFloats), NetworkError> {
+    let lanes = arch::vector_lanes(isa);
+    let groups = split_groups(out_channels, lanes, in_channels * taps);
+    let ends = groups
+        .last()
+        .map_or((0, 0), |group| (group.weights.end, group.bias.end));
+    let (mut packed, mut packed_bias) = (
+        AlignedFloats::zeroed(ends.0)?,
+        AlignedFloats::zeroed(ends.1)?,
+    );
+    for group in &groups {
+        let first = group.blocks.start * LANES;
+        let wide = group.vectors * lanes;
+        let outs = first..(first + wide).min(out_channels);
+        if let Some(bias) = bias {
+            packed_bias.as_mut_slice()[group.bias.clone()][..outs.len()]
+                .copy_from_slice(&bias[outs.clone()]);
+        }
+        let target = &mut packed.as_mut_slice()[group.weights.clone()];
+        for (index, values) in target.chunks_exact_mut(wide).enumerate() {
+            // The order is [in / 8][tap][in % 8]; the last block may have fewer than 8 channels.
+            let block = index / (taps * LANES);
+            let lanes_here = (in_channels - block * LANES).min(LANES);
+            let rest = index % (taps * LANES);
+            let (tap, channel) = (rest / lanes_here, block * LANES + rest % lanes_here);
+            for (value, out) in values.iter_mut().zip(outs.clone()) {
+                *value = weight(out, channel, tap);
+            }
+        }
+    }
+    Ok((groups, packed, packed_bias))
 }
 
 /// Shares the vectors of output channels out to groups of at most [`MAX_VECTORS`], as evenly as can be.

@@ -17,6 +17,10 @@ pub(crate) enum LinearStep {
         window: [usize; 3],
         stride: [usize; 3],
     },
+    /// Linear interpolation between voxel centers; beyond the outermost ones their value.
+    TrilinearUp {
+        factor: [usize; 3],
+    },
 }
 
 /// The input voxels of one output voxel along one axis.
@@ -87,7 +91,13 @@ fn find_taps(chain: &[LinearStep], axis: usize, extent: usize) -> Vec<Taps> {
             LinearStep::AveragePool { window, stride } => taps
                 .windows(window[axis])
                 .step_by(stride[axis])
-                .map(average_taps)
+                .map(|window| {
+                    let weight = 1.0 / window.len() as f64;
+                    mix_taps(&window.iter().map(|taps| (taps, weight)).collect::<Vec<_>>())
+                })
+                .collect(),
+            LinearStep::TrilinearUp { factor } => (0..taps.len() * factor[axis])
+                .map(|index| interpolate_taps(&taps, index, factor[axis]))
                 .collect(),
         };
     }
@@ -99,17 +109,27 @@ fn find_taps(chain: &[LinearStep], axis: usize, extent: usize) -> Vec<Taps> {
         .collect()
 }
 
-fn average_taps(window: &[(usize, Vec<f64>)]) -> (usize, Vec<f64>) {
-    let first = window.iter().map(|(first, _)| *first).min().unwrap_or(0);
-    let end = window
+/// Where output voxel `index` lies among the voxels before.
+fn interpolate_taps(taps: &[(usize, Vec<f64>)], index: usize, factor: usize) -> (usize, Vec<f64>) {
+    let place = ((index as f64 + 0.5) / factor as f64 - 0.5).max(0.0);
+    let before = (place.floor() as usize).min(taps.len() - 1);
+    let behind = (before + 1).min(taps.len() - 1);
+    let share = place - before as f64;
+    mix_taps(&[(&taps[before], 1.0 - share), (&taps[behind], share)])
+}
+
+/// A weighted sum of taps.
+fn mix_taps(parts: &[(&(usize, Vec<f64>), f64)]) -> (usize, Vec<f64>) {
+    let first = parts.iter().map(|((first, _), _)| *first).min();
+    let end = parts
         .iter()
-        .map(|(first, weights)| first + weights.len())
-        .max()
-        .unwrap_or(0);
+        .map(|((first, weights), _)| first + weights.len())
+        .max();
+    let (first, end) = (first.unwrap_or(0), end.unwrap_or(0));
     let mut sum = vec![0.0; end - first];
-    for (start, weights) in window {
+    for ((start, weights), share) in parts {
         for (index, weight) in weights.iter().enumerate() {
-            sum[start - first + index] += weight / window.len() as f64;
+            sum[start - first + index] += weight * share;
         }
     }
     (first, sum)

@@ -33,12 +33,28 @@ impl<'a> Team<'a> {
         }
     }
 
+    /// Most threads that work at once.
+    pub(crate) fn threads(&self) -> usize {
+        self.threads
+    }
+
     /// Does `work` on every unit; the units share `cost` evenly in the progress.
     pub(crate) fn for_each<T: Send>(
         &self,
         units: Vec<T>,
         cost: u64,
         work: impl Fn(T) + Sync,
+    ) -> Result<(), NetworkError> {
+        self.for_each_with(vec![(); self.threads], units, cost, |(), unit| work(unit))
+    }
+
+    /// As [`Self::for_each`], each thread with its own state; there are no more threads than states.
+    pub(crate) fn for_each_with<S: Send, T: Send>(
+        &self,
+        states: Vec<S>,
+        units: Vec<T>,
+        cost: u64,
+        work: impl Fn(&mut S, T) + Sync,
     ) -> Result<(), NetworkError> {
         let goal = self.done.load(Ordering::Relaxed) + cost;
         let share = cost / units.len().max(1) as u64;
@@ -52,18 +68,22 @@ impl<'a> Team<'a> {
             // A poisoned queue means that another thread panicked; the scope passes that on.
             queue.lock().ok()?.next()
         };
+        let mut states = states.into_iter();
+        let mine = states.next();
         std::thread::scope(|scope| {
-            for _ in 0..helpers {
-                scope.spawn(|| {
+            for mut state in states.take(helpers) {
+                let (take, work) = (&take, &work);
+                scope.spawn(move || {
                     while let Some(unit) = take() {
-                        work(unit);
+                        work(&mut state, unit);
                         self.done.fetch_add(share, Ordering::Relaxed);
                     }
                 });
             }
+            let Some(mut state) = mine else { return };
             let mut reported = -1.0;
             while let Some(unit) = take() {
-                work(unit);
+                work(&mut state, unit);
                 let done = self.done.fetch_add(share, Ordering::Relaxed) + share;
                 let fraction = (done as f64 / self.total as f64).min(1.0);
                 if fraction - reported > 0.002 {

@@ -34,24 +34,6 @@ pub(crate) fn load(
     )
 }
 
-/// Blocked to plain `[channel][d0][d1][d2]`; returns false if a value is not finite.
-pub(crate) fn store(tensor: &[f32], layout: &Layout, plain: &mut Vec<f32>) -> bool {
-    let mut finite = true;
-    for channel in 0..layout.channels {
-        for d in 0..layout.shape[0] {
-            let plane = layout.plane(tensor, channel / LANES, d);
-            for h in 0..layout.shape[1] {
-                let row = &plane[layout.row_range(h)];
-                plain.extend(row.chunks_exact(LANES).map(|voxel| voxel[channel % LANES]));
-                finite &= row
-                    .chunks_exact(LANES)
-                    .all(|voxel| voxel[channel % LANES].is_finite());
-            }
-        }
-    }
-    finite
-}
-
 /// Copies the part of the input that lies `margin` voxels inside it, whole blocks of channels.
 pub(crate) fn copy(
     team: &Team<'_>,

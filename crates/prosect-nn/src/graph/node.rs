@@ -1,147 +1,51 @@
 //! One node of a graph: its operation, parsed and checked.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::layer::{ConvLayer, KNOWN, Layer, Padding};
 use crate::error::NetworkError;
 
 /// Bounds of the engine. Networks of the field stay far below.
 const MAX_CHANNELS: usize = 1 << 14;
 const MAX_WINDOW: usize = 16;
+const MAX_KERNEL: usize = 7;
+const MAX_DILATION: usize = 64;
 const MAX_MARGIN: usize = 1 << 12;
-
-/// The operations by their names in the JSON.
-const KNOWN: &str = "conv, instance_norm, leaky_relu, sigmoid, max_pool, average_pool, nearest_up, center_crop, concat";
 
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
     pub(crate) name: String,
     /// Indices of the tensors it reads.
     pub(crate) inputs: Vec<usize>,
-    pub(crate) operation: Operation,
+    pub(crate) layer: Layer,
 }
-
-#[derive(Debug, Clone)]
-pub(crate) enum Operation {
-    Conv(ConvSpec),
-    /// Per channel: subtract the mean, divide by the (population) standard deviation, steadied by epsilon.
-    InstanceNorm {
-        epsilon: f64,
-        place: EpsilonPlace,
-    },
-    LeakyRelu {
-        slope: f32,
-    },
-    Sigmoid,
-    /// Windows lie wholly within the input and must cover it without a rest.
-    MaxPool {
-        window: [usize; 3],
-        stride: [usize; 3],
-    },
-    /// As the above.
-    AveragePool {
-        window: [usize; 3],
-        stride: [usize; 3],
-    },
-    /// Repeats every voxel `factor` times along each axis.
-    NearestUp {
-        factor: [usize; 3],
-    },
-    /// Cuts `margin` voxels off both sides of each axis.
-    CenterCrop {
-        margin: [usize; 3],
-    },
-    /// Joins channels in the order of the inputs.
-    Concat,
-}
-
-/// A convolution (cross-correlation, as all frameworks have it) with stride 1 and zero padding that keeps the extents.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ConvSpec {
-    /// In, out.
-    pub(crate) channels: [usize; 2],
-    /// Odd extents along axes 0, 1, 2.
-    pub(crate) kernel: [usize; 3],
-    padding: String,
-    /// Name of the tensor `[out, in, k0, k1, k2]`.
-    pub(crate) weight: String,
-    /// Name of the tensor `[out]`, if there is one.
-    pub(crate) bias: Option<String>,
-    stride: Option<[usize; 3]>,
-    dilation: Option<[usize; 3]>,
-    groups: Option<usize>,
-}
-
-impl ConvSpec {
-    pub(crate) fn weight_shape(&self) -> [usize; 5] {
-        let [i, o] = self.channels;
-        let [a, b, c] = self.kernel;
-        [o, i, a, b, c]
-    }
-}
-
-/// Where the steadying epsilon of a norm goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum EpsilonPlace {
-    StandardDeviation,
-    Variance,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NormRecord {
-    epsilon: f64,
-    epsilon_added_to: EpsilonPlace,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LeakyReluRecord {
-    slope: f32,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PoolRecord {
-    window: [usize; 3],
-    stride: [usize; 3],
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct UpRecord {
-    factor: [usize; 3],
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CropRecord {
-    margin: [usize; 3],
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NoParameters {}
 
 /// Reads one node; `tensors` holds what earlier nodes made.
-pub(crate) fn parse(
+pub(super) fn parse(
     mut fields: Map<String, Value>,
     tensors: &HashMap<String, usize>,
 ) -> Result<Node, NetworkError> {
     let name = take_text(&mut fields, "name", "a node")?;
     let op = take_text(&mut fields, "op", &name)?;
-    let input_names = match (fields.remove("input"), fields.remove("inputs")) {
-        (Some(Value::String(input)), None) if op != "concat" => vec![input],
-        (None, Some(list)) if op == "concat" => read(&name, list)?,
+    if !KNOWN.contains(&op.as_str()) {
+        return Err(NetworkError::UnknownOperation {
+            node: name,
+            op,
+            known: KNOWN.join(", "),
+        });
+    }
+    let joins = op == "concat" || op == "add";
+    let input_names: Vec<String> = match (fields.remove("input"), fields.remove("inputs")) {
+        (Some(Value::String(input)), None) if !joins => vec![input],
+        (None, Some(list)) if joins => read(&name, list)?,
         _ => {
             return Err(malformed(
                 &name,
-                "needs \"input\": one name (concat: \"inputs\": a list of names)",
+                "needs \"input\": one name (concat and add: \"inputs\": a list of names)",
             ));
         }
     };
@@ -151,118 +55,95 @@ pub(crate) fn parse(
         tensors
             .get(input)
             .copied()
-            .ok_or_else(|| NetworkError::InconsistentGraph {
-                node: name.clone(),
-                reason,
-            })
+            .ok_or_else(|| inconsistent(&name, reason))
     };
     let inputs = input_names
         .iter()
         .map(resolve)
         .collect::<Result<Vec<_>, _>>()?;
-    let operation = parse_operation(&name, &op, Value::Object(fields))?;
+    fields.insert("op".to_owned(), Value::String(op));
+    let layer: Layer = read(&name, Value::Object(fields))?;
+    require_supported(&name, &layer)?;
     Ok(Node {
         name,
         inputs,
-        operation,
+        layer,
     })
 }
 
-fn parse_operation(name: &str, op: &str, fields: Value) -> Result<Operation, NetworkError> {
-    Ok(match op {
-        "conv" => Operation::Conv(require_conv(name, read(name, fields)?)?),
-        "instance_norm" => {
-            let NormRecord {
-                epsilon,
-                epsilon_added_to: place,
-            } = read(name, fields)?;
+fn require_supported(name: &str, layer: &Layer) -> Result<(), NetworkError> {
+    match layer {
+        Layer::Conv(conv) => require_conv(name, conv),
+        Layer::ConvTranspose(conv) => {
+            require_each(name, "kernel", conv.kernel, 1..=MAX_KERNEL)?;
+            if conv.stride != conv.kernel {
+                let what = format!(
+                    "transposed convolution of kernel {:?} with stride {:?} (they must be equal)",
+                    conv.kernel, conv.stride
+                );
+                return Err(unsupported(name, what));
+            }
+            require_channels(name, conv.channels[0])?;
+            require_channels(name, conv.channels[1]).map(|_| ())
+        }
+        Layer::InstanceNorm { epsilon, .. } | Layer::BatchNorm { epsilon, .. } => {
             // Below f32's smallest normal number a constant channel would be divided by zero.
-            if !(epsilon >= f64::from(f32::MIN_POSITIVE) && epsilon <= 1.0) {
-                return Err(unsupported(
-                    name,
-                    format!("epsilon {epsilon} (must be above 1.2e-38 and at most 1)"),
-                ));
+            if *epsilon >= f64::from(f32::MIN_POSITIVE) && *epsilon <= 1.0 {
+                return Ok(());
             }
-            Operation::InstanceNorm { epsilon, place }
+            let what = format!("epsilon {epsilon} (must be above 1.2e-38 and at most 1)");
+            Err(unsupported(name, what))
         }
-        "leaky_relu" => {
-            let LeakyReluRecord { slope } = read(name, fields)?;
-            // The kernel computes max(x, slope * x), which is right for these slopes only.
-            if !(0.0..=1.0).contains(&slope) {
-                return Err(unsupported(name, format!("slope {slope} (must be 0 to 1)")));
-            }
-            Operation::LeakyRelu { slope }
+        // The kernel computes max(x, slope * x), which is right for these slopes only.
+        Layer::LeakyRelu { slope } if !(0.0..=1.0).contains(slope) => {
+            Err(unsupported(name, format!("slope {slope} (must be 0 to 1)")))
         }
-        "sigmoid" => {
-            let NoParameters {} = read(name, fields)?;
-            Operation::Sigmoid
+        Layer::Elu { alpha } if !(0.0..=100.0).contains(alpha) => Err(unsupported(
+            name,
+            format!("alpha {alpha} (must be 0 to 100)"),
+        )),
+        Layer::MaxPool { window, stride } | Layer::AveragePool { window, stride } => {
+            require_each(name, "window", *window, 1..=MAX_WINDOW)?;
+            require_each(name, "stride", *stride, 1..=MAX_WINDOW)
         }
-        "max_pool" | "average_pool" => {
-            let PoolRecord { window, stride } = read(name, fields)?;
-            require_each(name, "window", window, 1..=MAX_WINDOW)?;
-            require_each(name, "stride", stride, 1..=MAX_WINDOW)?;
-            if op == "max_pool" {
-                Operation::MaxPool { window, stride }
-            } else {
-                Operation::AveragePool { window, stride }
-            }
+        Layer::NearestUp { factor } | Layer::TrilinearUp { factor } => {
+            require_each(name, "factor", *factor, 1..=MAX_WINDOW)
         }
-        "nearest_up" => {
-            let UpRecord { factor } = read(name, fields)?;
-            require_each(name, "factor", factor, 1..=MAX_WINDOW)?;
-            Operation::NearestUp { factor }
-        }
-        "center_crop" => {
-            let CropRecord { margin } = read(name, fields)?;
-            require_each(name, "margin", margin, 0..=MAX_MARGIN)?;
-            Operation::CenterCrop { margin }
-        }
-        "concat" => {
-            let NoParameters {} = read(name, fields)?;
-            Operation::Concat
-        }
-        _ => {
-            let (node, op, known) = (name.to_owned(), op.to_owned(), KNOWN.to_owned());
-            return Err(NetworkError::UnknownOperation { node, op, known });
-        }
-    })
+        Layer::CenterCrop { margin } => require_each(name, "margin", *margin, 0..=MAX_MARGIN),
+        _ => Ok(()),
+    }
 }
 
-fn require_conv(name: &str, spec: ConvSpec) -> Result<ConvSpec, NetworkError> {
-    for (what, value) in [("stride", spec.stride), ("dilation", spec.dilation)] {
-        if let Some(value) = value.filter(|&value| value != [1; 3]) {
-            return Err(unsupported(name, format!("convolution {what} {value:?}")));
-        }
+fn require_conv(name: &str, conv: &ConvLayer) -> Result<(), NetworkError> {
+    if conv.groups != 1 {
+        let what = format!("convolution in {} groups", conv.groups);
+        return Err(unsupported(name, what));
     }
-    if let Some(groups) = spec.groups.filter(|&groups| groups != 1) {
-        return Err(unsupported(name, format!("convolution in {groups} groups")));
+    require_each(name, "convolution kernel", conv.kernel, 1..=MAX_KERNEL)?;
+    require_each(name, "convolution stride", conv.stride, 1..=MAX_WINDOW)?;
+    require_each(
+        name,
+        "convolution dilation",
+        conv.dilation,
+        1..=MAX_DILATION,
+    )?;
+    if conv.padding == Padding::Same && conv.kernel.iter().any(|extent| extent % 2 == 0) {
+        let what = format!("padding \"same\" for the even kernel {:?}", conv.kernel);
+        return Err(unsupported(name, what));
     }
-    if spec.padding != "same" {
-        return Err(unsupported(
-            name,
-            format!("convolution padding {:?} (only \"same\")", spec.padding),
-        ));
+    // More zeros than the kernel reaches would make output voxels of the bias alone.
+    let reach = [0, 1, 2].map(|axis| conv.dilation[axis] * (conv.kernel[axis] - 1));
+    let padding = conv.padding_voxels();
+    if (0..3).any(|axis| padding[axis] > reach[axis]) {
+        let what = format!("padding {padding:?} beyond the kernel's reach {reach:?}");
+        return Err(unsupported(name, what));
     }
-    if spec
-        .kernel
-        .iter()
-        .any(|&extent| extent % 2 == 0 || extent > 7)
-    {
-        return Err(unsupported(
-            name,
-            format!(
-                "convolution kernel {:?} (extents must be 1, 3, 5 or 7)",
-                spec.kernel
-            ),
-        ));
-    }
-    require_channels(name, spec.channels[0])?;
-    require_channels(name, spec.channels[1])?;
-    Ok(spec)
+    require_channels(name, conv.channels[0])?;
+    require_channels(name, conv.channels[1]).map(|_| ())
 }
 
 /// Refuses zero and absurd numbers of channels.
-pub(crate) fn require_channels(name: &str, channels: usize) -> Result<usize, NetworkError> {
+pub(super) fn require_channels(name: &str, channels: usize) -> Result<usize, NetworkError> {
     if (1..=MAX_CHANNELS).contains(&channels) {
         return Ok(channels);
     }
@@ -274,25 +155,41 @@ pub(crate) fn require_channels(name: &str, channels: usize) -> Result<usize, Net
 
 impl Node {
     /// The channels of this node's result; `channels` are those of the tensors before it.
-    pub(crate) fn require_fitting_channels(
+    pub(super) fn require_fitting_channels(
         &self,
         channels: &[usize],
     ) -> Result<usize, NetworkError> {
         let first = self.inputs.first().map_or(0, |&input| channels[input]);
-        match &self.operation {
-            Operation::Conv(spec) if spec.channels[0] != first => {
-                Err(NetworkError::InconsistentGraph {
-                    node: self.name.clone(),
-                    reason: format!("takes {} channels, its input has {first}", spec.channels[0]),
-                })
-            }
-            Operation::Conv(spec) => Ok(spec.channels[1]),
-            Operation::Concat => require_channels(
+        match &self.layer {
+            Layer::Conv(ConvLayer { channels: own, .. }) => self.require_input(*own, first),
+            Layer::ConvTranspose(conv) => self.require_input(conv.channels, first),
+            Layer::Concat {} => require_channels(
                 &self.name,
                 self.inputs.iter().map(|&input| channels[input]).sum(),
             ),
+            Layer::Add {} => match *self.inputs {
+                [a, b] if channels[a] == channels[b] => Ok(first),
+                [a, b] => Err(inconsistent(
+                    &self.name,
+                    format!("adds {} channels to {}", channels[b], channels[a]),
+                )),
+                _ => Err(inconsistent(
+                    &self.name,
+                    format!("adds {} tensors; it must be two", self.inputs.len()),
+                )),
+            },
             _ => Ok(first),
         }
+    }
+
+    fn require_input(&self, own: [usize; 2], found: usize) -> Result<usize, NetworkError> {
+        if own[0] == found {
+            return Ok(own[1]);
+        }
+        Err(inconsistent(
+            &self.name,
+            format!("takes {} channels, its input has {found}", own[0]),
+        ))
     }
 }
 
@@ -300,7 +197,7 @@ fn require_each(
     name: &str,
     what: &str,
     values: [usize; 3],
-    allowed: std::ops::RangeInclusive<usize>,
+    allowed: RangeInclusive<usize>,
 ) -> Result<(), NetworkError> {
     if values.iter().all(|value| allowed.contains(value)) {
         return Ok(());
@@ -333,6 +230,13 @@ fn read<T: DeserializeOwned>(name: &str, value: Value) -> Result<T, NetworkError
 fn malformed(node: &str, reason: &str) -> NetworkError {
     NetworkError::MalformedGraph {
         reason: format!("node {node}: {reason}"),
+    }
+}
+
+fn inconsistent(node: &str, reason: String) -> NetworkError {
+    NetworkError::InconsistentGraph {
+        node: node.to_owned(),
+        reason,
     }
 }
 

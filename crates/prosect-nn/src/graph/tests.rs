@@ -121,31 +121,41 @@ fn what_the_engine_cannot_do_is_refused_by_name() {
         description(&conv.replace("CHANGE", change))
     };
     Graph::from_json(&conv(
-        r#", "stride": [1, 1, 1], "dilation": [1, 1, 1], "groups": 1"#,
+        r#", "stride": [2, 1, 1], "dilation": [1, 16, 1], "groups": 1"#,
     ))
     .unwrap();
     let (same, three) = (r#""padding": "same""#, r#""kernel": [3, 3, 3]"#);
     for (text, words) in [
         (
-            conv(r#", "stride": [2, 2, 2]"#),
-            "node y: convolution stride [2, 2, 2] is not supported",
+            conv(r#", "stride": [2, 0, 2]"#),
+            "node y: convolution stride [2, 0, 2] (each must be 1 to 16) is not supported",
         ),
         (
-            conv(r#", "dilation": [1, 1, 2]"#),
-            "convolution dilation [1, 1, 2]",
+            conv(r#", "dilation": [1, 1, 65]"#),
+            "convolution dilation [1, 1, 65]",
         ),
         (conv(r#", "groups": 2"#), "2 groups"),
         (
-            conv("").replace(same, r#""padding": "valid""#),
-            "padding \"valid\"",
+            conv("").replace(same, r#""padding": [1, 3, 1]"#),
+            "padding [1, 3, 1] beyond",
         ),
         (
             conv("").replace(three, r#""kernel": [2, 3, 3]"#),
-            "kernel [2, 3, 3]",
+            "padding \"same\" for the even kernel [2, 3, 3]",
         ),
         (
             conv("").replace(three, r#""kernel": [3, 3, 9]"#),
             "kernel [3, 3, 9]",
+        ),
+        (
+            description(
+                r#"{"name": "y", "op": "conv_transpose", "input": "image", "channels": [1, 2], "kernel": [2, 2, 2], "stride": [2, 2, 1], "weight": "w"}"#,
+            ),
+            "with stride [2, 2, 1] (they must be equal)",
+        ),
+        (
+            description(r#"{"name": "y", "op": "elu", "input": "image", "alpha": -1}"#),
+            "alpha -1",
         ),
         (conv("").replace("[1, 2]", "[1, 0]"), "0 channels"),
         (
@@ -153,8 +163,8 @@ fn what_the_engine_cannot_do_is_refused_by_name() {
             "99999999 channels",
         ),
         (
-            description(r#"{"name": "y", "op": "softmax", "input": "image"}"#),
-            "unknown operation \"softmax\"; known are conv",
+            description(r#"{"name": "y", "op": "group_norm", "input": "image"}"#),
+            "unknown operation \"group_norm\"; known are conv",
         ),
         (
             description(r#"{"name": "y", "op": "leaky_relu", "input": "image", "slope": 1.5}"#),

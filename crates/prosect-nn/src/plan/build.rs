@@ -1,22 +1,17 @@
 //! From operations and sizes to steps with places.
 
-use super::arena::{self, Buffer};
-use super::{Across, Step, StepKind, Within};
+use super::arena::{self, Buffer, Part};
+use super::home::{self, Home};
+use super::{Across, HeadStep, Step, StepKind, Within};
 use crate::cpu::layout::{LANES, Layout, View};
 use crate::cpu::transfer::can_copy_forward;
 use crate::error::NetworkError;
 use crate::graph::Graph;
-use crate::program::{Op, OpKind, count_consumers};
+use crate::network::PackedConv;
+use crate::program::{Op, OpKind, Program};
 
 /// Cost of moving one float, measured in flops: memory gives about 2e9 floats a second where kernels do 4e11 flops.
 const FLOPS_PER_MOVED_FLOAT: u64 = 200;
-
-/// Where a tensor lies: in the memory of its root tensor, from some channel on.
-#[derive(Debug, Clone, Copy)]
-struct Home {
-    root: usize,
-    first_channel: usize,
-}
 
 /// What is to be done, tensors still by number.
 struct Draft<'a> {
@@ -35,22 +30,36 @@ enum DraftKind<'a> {
         first_channel: usize,
         whole_blocks: bool,
     },
-    Store,
+    Head,
+}
+
+/// Everything about a run that depends on the input's size.
+pub(super) struct Built {
+    pub(super) steps: Vec<Step>,
+    pub(super) head: HeadStep,
+    /// Floats of the arena.
+    pub(super) arena_len: usize,
+    /// Floats that each thread needs for its convolutions.
+    pub(super) scratch_len: usize,
+    /// Multiplications and additions of the convolutions.
+    pub(super) flops: u64,
 }
 
 pub(super) fn build(
     graph: &Graph,
-    program: &[Op],
+    program: &Program,
+    convs: &[PackedConv],
     shapes: &[[usize; 3]],
-) -> Result<(Vec<Step>, usize), NetworkError> {
-    let homes = find_homes(graph, program);
+) -> Result<Built, NetworkError> {
+    let homes = home::find_homes(graph, program);
     let drafts = draft_steps(graph, program, &homes);
-    let layouts = find_layouts(graph, program, &homes, shapes);
-    let (offsets, arena_len) = place_roots(&homes, &layouts, &drafts, shapes[0])?;
+    let layouts = home::find_layouts(graph, program, convs, &homes, shapes);
+    let channels = graph.channels();
+    let (offsets, arena_len) = place_roots(&homes, channels, &layouts, &drafts)?;
     let view = |tensor: usize| {
         let home = homes[tensor];
         let layout = Layout {
-            channels: graph.channels()[tensor],
+            channels: channels[tensor],
             ..layouts[home.root]
         };
         View {
@@ -58,93 +67,112 @@ pub(super) fn build(
             layout,
         }
     };
-    let steps = drafts
-        .iter()
-        .map(|draft| finish_step(draft, &view))
-        .collect();
-    Ok((steps, arena_len))
-}
-
-/// Lets tensors live in the memory of later ones where nobody else reads them.
-fn find_homes(graph: &Graph, program: &[Op]) -> Vec<Home> {
-    let consumers = count_consumers(graph);
-    let channels = graph.channels();
-    let mut homes: Vec<Home> = (0..channels.len())
-        .map(|root| Home {
-            root,
-            first_channel: 0,
-        })
-        .collect();
-    // From the end, so that the home of the later tensor is already known.
-    for op in program.iter().rev() {
-        let target = homes[op.output];
-        if op.kind.is_in_place() && consumers[op.inputs[0]] == 1 {
-            homes[op.inputs[0]] = target;
-        } else if let OpKind::Concat = op.kind
-            && parts_begin_at_blocks(op, channels)
-        {
-            let mut first_channel = target.first_channel;
-            for &part in &op.inputs {
-                if consumers[part] == 1 {
-                    homes[part] = Home {
-                        root: target.root,
-                        first_channel,
-                    };
-                }
-                first_channel += channels[part];
-            }
-        }
+    let mut built = Built {
+        steps: Vec::new(),
+        head: head_step(
+            program,
+            convs,
+            view(program.head.source),
+            shapes[graph.output()],
+        ),
+        arena_len,
+        scratch_len: 0,
+        flops: 0,
+    };
+    if program.head.conv.is_some() {
+        built.flops = built.head.cost;
     }
-    homes
+    for draft in &drafts {
+        let (from, to) = (view(draft.from), view(draft.to));
+        if let DraftKind::Op(&OpKind::Conv { conv, .. }) = draft.kind {
+            let scratch = convs[conv]
+                .convolution
+                .scratch_len(&from.layout, &to.layout);
+            built.scratch_len = built.scratch_len.max(scratch);
+        }
+        if let DraftKind::Head = draft.kind {
+            continue;
+        }
+        let step = finish_step(draft, convs, from, to);
+        if let DraftKind::Op(OpKind::Conv { .. }) = draft.kind {
+            built.flops = built.flops.saturating_add(step.cost);
+        }
+        built.steps.push(step);
+    }
+    Ok(built)
 }
 
-/// Blocks cannot be shared between parts: each part but the last must fill its blocks.
-fn parts_begin_at_blocks(op: &Op, channels: &[usize]) -> bool {
-    op.inputs
-        .iter()
-        .rev()
-        .skip(1)
-        .all(|&part| channels[part].is_multiple_of(LANES))
+fn head_step(
+    program: &Program,
+    convs: &[PackedConv],
+    source: View,
+    output_shape: [usize; 3],
+) -> HeadStep {
+    let voxels = output_shape.iter().product::<usize>() as u64;
+    let cost = match program.head.conv {
+        Some(conv) => voxels.saturating_mul(convs[conv].flops_per_voxel),
+        None => (source.layout.len() as u64).saturating_mul(FLOPS_PER_MOVED_FLOAT),
+    };
+    HeadStep { source, cost }
 }
 
-fn draft_steps<'a>(graph: &Graph, program: &'a [Op], homes: &[Home]) -> Vec<Draft<'a>> {
+fn draft_steps<'a>(graph: &Graph, program: &'a Program, homes: &[Home]) -> Vec<Draft<'a>> {
     let mut drafts = vec![Draft {
         kind: DraftKind::Load,
         from: 0,
         to: 0,
     }];
-    for op in program {
-        let (to, first) = (op.output, op.inputs[0]);
+    for op in &program.ops {
         if let OpKind::Concat = op.kind {
             draft_concat(op, graph.channels(), homes, &mut drafts);
-            continue;
-        }
-        if op.kind.is_in_place() && homes[first].root != homes[to].root {
-            // Somebody else still reads the input: work on a copy.
+        } else if op.kind.is_in_place() {
+            draft_in_place(op, homes, &mut drafts);
+        } else {
             drafts.push(Draft {
-                kind: DraftKind::Copy,
-                from: first,
-                to,
+                kind: DraftKind::Op(&op.kind),
+                from: op.inputs[0],
+                to: op.output,
             });
         }
-        let from = if op.kind.is_in_place() { to } else { first };
-        drafts.push(Draft {
-            kind: DraftKind::Op(&op.kind),
-            from,
-            to,
-        });
     }
+    let source = program.head.source;
     drafts.push(Draft {
-        kind: DraftKind::Store,
-        from: graph.output(),
-        to: graph.output(),
+        kind: DraftKind::Head,
+        from: source,
+        to: source,
     });
     drafts
 }
 
+/// An operation that overwrites an input, or a copy of it where somebody else still reads it.
+fn draft_in_place<'a>(op: &'a Op, homes: &[Home], drafts: &mut Vec<Draft<'a>>) {
+    let to = op.output;
+    let mut from = to;
+    let in_place = op
+        .inputs
+        .iter()
+        .position(|&input| homes[input] == homes[to]);
+    if in_place.is_none() {
+        drafts.push(Draft {
+            kind: DraftKind::Copy,
+            from: op.inputs[0],
+            to,
+        });
+    }
+    if op.inputs.len() == 2 {
+        // The other summand.
+        from = op.inputs[1 - in_place.unwrap_or(0)];
+    }
+    drafts.push(Draft {
+        kind: DraftKind::Op(&op.kind),
+        from,
+        to,
+    });
+}
+
 /// Parts that do not already lie in place are copied. Where blocks are shared no part lies in place.
 fn draft_concat(op: &Op, channels: &[usize], homes: &[Home], drafts: &mut Vec<Draft<'_>>) {
-    let whole_blocks = parts_begin_at_blocks(op, channels);
+    let whole_blocks = home::parts_begin_at_blocks(op, channels);
     if !whole_blocks {
         drafts.push(Draft {
             kind: DraftKind::Clear,
@@ -152,9 +180,14 @@ fn draft_concat(op: &Op, channels: &[usize], homes: &[Home], drafts: &mut Vec<Dr
             to: op.output,
         });
     }
+    let target = homes[op.output];
     let mut first_channel = 0;
     for &part in &op.inputs {
-        if homes[part].root != homes[op.output].root {
+        let place = Home {
+            root: target.root,
+            first_channel: target.first_channel + first_channel,
+        };
+        if homes[part] != place {
             drafts.push(Draft {
                 kind: DraftKind::CopyPart {
                     first_channel,
@@ -168,96 +201,105 @@ fn draft_concat(op: &Op, channels: &[usize], homes: &[Home], drafts: &mut Vec<Dr
     }
 }
 
-/// Layout of every root: its own extents, and the widest halo that any convolution reading it or its tenants needs.
-fn find_layouts(
-    graph: &Graph,
-    program: &[Op],
-    homes: &[Home],
-    shapes: &[[usize; 3]],
-) -> Vec<Layout> {
-    let mut layouts: Vec<Layout> = shapes
-        .iter()
-        .zip(graph.channels())
-        .map(|(&shape, &channels)| Layout {
-            channels,
-            shape,
-            halo: [0; 3],
-        })
-        .collect();
-    for op in program {
-        if let OpKind::Conv { kernel, .. } = op.kind {
-            let halo = &mut layouts[homes[op.inputs[0]].root].halo;
-            for axis in 0..3 {
-                halo[axis] = halo[axis].max(kernel[axis] / 2);
-            }
-        }
-    }
-    layouts
-}
+/// First and last step that touch each block of each root.
+type Spans = Vec<Vec<Option<(usize, usize)>>>;
 
 /// Offsets of the roots (of the other tensors: zero) and the arena's length.
 fn place_roots(
     homes: &[Home],
+    channels: &[usize],
     layouts: &[Layout],
     drafts: &[Draft<'_>],
-    input_shape: [usize; 3],
 ) -> Result<(Vec<usize>, usize), NetworkError> {
-    let too_large = || NetworkError::Limit {
-        what: format!("the memory for an input of {input_shape:?} voxels"),
-        found: "beyond what this machine can address".to_owned(),
-        limit: format!("{} bytes", isize::MAX),
-    };
-    let mut spans: Vec<Option<Buffer>> = vec![None; homes.len()];
-    let mut total = 0usize;
-    for (step, draft) in drafts.iter().enumerate() {
-        for tensor in [draft.from, draft.to] {
-            let root = homes[tensor].root;
-            match &mut spans[root] {
-                Some(span) => span.last = step,
-                span @ None => {
-                    let len = layouts[root].checked_len().ok_or_else(too_large)?;
-                    total = total
-                        .checked_add(len)
-                        .filter(|&total| total < isize::MAX as usize / 8)
-                        .ok_or_else(too_large)?;
-                    *span = Some(Buffer {
-                        len,
-                        first: step,
-                        last: step,
-                    });
-                }
-            }
-        }
-    }
+    let spans = find_spans(homes, channels, layouts, drafts)?;
+    let mut buffers: Vec<Option<Buffer>> = spans
+        .iter()
+        .zip(layouts)
+        .map(|(blocks, layout)| make_buffer(blocks, layout.block_stride()))
+        .collect();
     // Buffers that share a place carry the number of the first of them.
     let mut place_of: Vec<usize> = (0..homes.len()).collect();
-    let mut buffers = spans.clone();
     for (step, draft) in drafts.iter().enumerate() {
         if let Some((source, target)) = find_crop_in_place(step, draft, homes, layouts, &spans) {
             let shared = place_of[source];
             place_of[target] = shared;
-            if let (Some(a), Some(b)) = (buffers[shared], buffers[target].take()) {
-                buffers[shared] = Some(a.join(&b));
+            if let (Some(a), Some(b)) = (&buffers[shared], &buffers[target]) {
+                buffers[shared] = Some(a.join(b));
+                buffers[target] = None;
             }
         }
     }
     let tensors: Vec<usize> = (0..homes.len())
         .filter(|&tensor| buffers[tensor].is_some())
         .collect();
-    let (placed, arena_len) = arena::place(
-        &tensors
-            .iter()
-            .filter_map(|&tensor| buffers[tensor])
-            .collect::<Vec<_>>(),
-    );
+    let (placed, arena_len) = arena::place(&buffers.into_iter().flatten().collect::<Vec<_>>());
     let mut offsets = vec![0; homes.len()];
     for (&tensor, &offset) in tensors.iter().zip(&placed) {
         offsets[tensor] = offset;
     }
-    Ok((
-        place_of.iter().map(|&place| offsets[place]).collect(),
-        arena_len,
-    ))
+    let offsets = place_of.iter().map(|&place| offsets[place]).collect();
+    Ok((offsets, arena_len))
+}
+
+fn find_spans(
+    homes: &[Home],
+    channels: &[usize],
+    layouts: &[Layout],
+    drafts: &[Draft<'_>],
+) -> Result<Spans, NetworkError> {
+    let too_large = || NetworkError::Limit {
+        what: format!("the memory for an input of {:?} voxels", layouts[0].shape),
+        found: "beyond what this machine can address".to_owned(),
+        limit: format!("{} bytes", isize::MAX),
+    };
+    let mut spans: Spans = vec![Vec::new(); homes.len()];
+    let mut total = 0usize;
+    for (step, draft) in drafts.iter().enumerate() {
+        for tensor in [draft.from, draft.to] {
+            let home = homes[tensor];
+            let blocks = &mut spans[home.root];
+            if blocks.is_empty() {
+                let len = layouts[home.root].checked_len().ok_or_else(too_large)?;
+                total = total
+                    .checked_add(len)
+                    .filter(|&total| total < isize::MAX as usize / 8)
+                    .ok_or_else(too_large)?;
+                *blocks = vec![None; layouts[home.root].blocks()];
+            }
+            let (mut first_channel, mut count) = (home.first_channel, channels[tensor]);
+            if let DraftKind::CopyPart {
+                first_channel: offset,
+                ..
+            } = draft.kind
+                && tensor == draft.to
+            {
+                (first_channel, count) = (first_channel + offset, channels[draft.from]);
+            }
+            let touched = first_channel / LANES..(first_channel + count).div_ceil(LANES);
+            for block in &mut blocks[touched] {
+                block.get_or_insert((step, step)).1 = step;
+            }
+        }
+    }
+    Ok(spans)
+}
+
+/// Blocks side by side that are needed at the same time are one part.
+fn make_buffer(blocks: &[Option<(usize, usize)>], block_stride: usize) -> Option<Buffer> {
+    let mut parts: Vec<Part> = Vec::new();
+    for (block, span) in blocks.iter().enumerate() {
+        let &(first, last) = span.as_ref()?;
+        match parts.last_mut() {
+            Some(part) if part.first == first && part.last == last => part.len += block_stride,
+            _ => parts.push(Part {
+                start: block * block_stride,
+                len: block_stride,
+                first,
+                last,
+            }),
+        }
+    }
+    (!parts.is_empty()).then_some(Buffer { parts })
 }
 
 /// Source and target root of a crop that may slide together: the source is not needed after it, the target not before.
@@ -266,14 +308,14 @@ fn find_crop_in_place(
     draft: &Draft<'_>,
     homes: &[Home],
     layouts: &[Layout],
-    spans: &[Option<Buffer>],
+    spans: &Spans,
 ) -> Option<(usize, usize)> {
     let DraftKind::Op(&OpKind::Crop { margin }) = draft.kind else {
         return None;
     };
     let (from, to) = (homes[draft.from], homes[draft.to]);
-    let last_use = spans[from.root]?.last == step;
-    let first_use = spans[to.root]?.first == step;
+    let last_use = spans[from.root].iter().flatten().all(|span| span.1 <= step);
+    let first_use = spans[to.root].iter().flatten().all(|span| span.0 >= step);
     let at_front = from.first_channel == 0 && to.first_channel == 0;
     let fits = last_use
         && first_use
@@ -282,17 +324,11 @@ fn find_crop_in_place(
     fits.then_some((from.root, to.root))
 }
 
-fn finish_step(draft: &Draft<'_>, view: &impl Fn(usize) -> View) -> Step {
-    let (from, to) = (view(draft.from), view(draft.to));
+fn finish_step(draft: &Draft<'_>, convs: &[PackedConv], from: View, to: View) -> Step {
     let across = |to: View, work: Across| StepKind::Across { from, to, work };
     let kind = match draft.kind {
         DraftKind::Load => StepKind::Load { to },
-        DraftKind::Store => StepKind::Store { from },
         DraftKind::Copy => across(to, Across::Copy { margin: [0; 3] }),
-        DraftKind::Clear => StepKind::Within {
-            at: to,
-            work: Within::Clear,
-        },
         DraftKind::CopyPart {
             first_channel,
             whole_blocks: true,
@@ -308,14 +344,15 @@ fn finish_step(draft: &Draft<'_>, view: &impl Fn(usize) -> View) -> Step {
             across(to, Across::CopyChannels { first_channel })
         }
         DraftKind::Op(op) => finish_op(op, from, to),
+        DraftKind::Clear | DraftKind::Head => StepKind::Within {
+            at: to,
+            work: Within::Clear,
+        },
     };
     let cost = match draft.kind {
-        DraftKind::Op(&OpKind::Conv {
-            kernel, channels, ..
-        }) => {
+        DraftKind::Op(&OpKind::Conv { conv, .. }) => {
             let voxels = to.layout.shape.iter().product::<usize>() as u64;
-            let products = kernel.iter().product::<usize>() * channels[0] * channels[1];
-            voxels.saturating_mul(2 * products as u64)
+            voxels.saturating_mul(convs[conv].flops_per_voxel)
         }
         _ => (to.layout.len() as u64).saturating_mul(FLOPS_PER_MOVED_FLOAT),
     };
@@ -326,17 +363,11 @@ fn finish_op(op: &OpKind, from: View, to: View) -> StepKind {
     let across = |work: Across| StepKind::Across { from, to, work };
     let within = |work: Within| StepKind::Within { at: to, work };
     match *op {
-        OpKind::Conv { conv, .. } => across(Across::Conv(conv)),
-        OpKind::Norm {
-            epsilon,
-            place,
-            activation,
-        } => within(Within::Norm {
-            epsilon,
-            place,
-            activation,
-        }),
+        OpKind::Conv { conv, activation } => across(Across::Conv { conv, activation }),
+        OpKind::Norm(norm) => within(Within::Norm(norm)),
         OpKind::Activate(activation) => within(Within::Activate(activation)),
+        OpKind::Softmax => within(Within::Softmax),
+        OpKind::Add(activation) => across(Across::Add(activation)),
         OpKind::MaxPool { window, stride } => across(Across::MaxPool { window, stride }),
         OpKind::Linear(ref chain) => across(Across::Linear(chain.clone())),
         // The planner gave both the same place only if the crop may slide.

@@ -74,6 +74,10 @@ impl<'a> Nodes<'a> {
         let around = match field {
             Field::Mask(mask) => IndexBox::around(mask, |v| *v),
             Field::Scalar { volume, level } => IndexBox::around(volume, |v| v >= level),
+            Field::Label { labels, within, .. } => {
+                let around = within.grown([0; 3], labels.grid().shape());
+                (!around.shape().contains(&0)).then_some(around)
+            }
         }?;
         Some(Self {
             field,
@@ -112,6 +116,10 @@ impl<'a> Nodes<'a> {
                         .zip(&volume.values()[first..first + n])
                         .for_each(|(r, v)| *r = u8::from(v >= level));
                 }
+                Field::Label { labels, value, .. } => row
+                    .iter_mut()
+                    .zip(&labels.values()[first..first + n])
+                    .for_each(|(r, v)| *r = u8::from(v == value)),
             }
             // With its padding a row is never inside as a whole.
             slice.rows[j] = if row.contains(&INSIDE) {
@@ -123,11 +131,8 @@ impl<'a> Nodes<'a> {
         slice
     }
 
-    /// The value at a voxel, or `None` outside the volume.
+    /// The value at a voxel less that at the surface, or `None` outside the volume and for a mask.
     fn value(&self, voxel: [i32; 3]) -> Option<f64> {
-        let Field::Scalar { volume, .. } = self.field else {
-            return None;
-        };
         let at: [usize; 3] = [
             usize::try_from(voxel[0]).ok()?,
             usize::try_from(voxel[1]).ok()?,
@@ -136,10 +141,25 @@ impl<'a> Nodes<'a> {
         if (0..3).any(|d| at[d] >= self.shape[d]) {
             return None;
         }
-        volume
-            .values()
-            .get(at[0] + self.shape[0] * (at[1] + self.shape[1] * at[2]))
-            .map(|v| f64::from(*v))
+        let offset = at[0] + self.shape[0] * (at[1] + self.shape[1] * at[2]);
+        match self.field {
+            Field::Mask(_) => None,
+            Field::Scalar { volume, level } => volume
+                .values()
+                .get(offset)
+                .map(|v| f64::from(*v) - f64::from(*level)),
+            Field::Label {
+                labels,
+                confidence,
+                value,
+                ..
+            } => {
+                // Half a step more, so that a confidence of 0 lies on its side of the surface.
+                let lead = f64::from(*confidence.values().get(offset)?) + 0.5;
+                let is_inside = labels.values().get(offset)? == value;
+                Some(if is_inside { lead } else { -lead })
+            }
+        }
     }
 
     /// The crossing on the edge from a node along an axis.
@@ -149,10 +169,8 @@ impl<'a> Nodes<'a> {
         upper[axis] += 1;
         let capped = lower[axis] < 0 || upper[axis] as usize >= self.shape[axis];
         let mut along = 0.5;
-        if let (Field::Scalar { level, .. }, Some(from), Some(to)) =
-            (self.field, self.value(lower), self.value(upper))
-        {
-            let exact = (f64::from(*level) - from) / (to - from);
+        if let (Some(from), Some(to)) = (self.value(lower), self.value(upper)) {
+            let exact = from / (from - to);
             if exact.is_finite() {
                 along = exact.clamp(MARGIN, 1.0 - MARGIN);
             }
@@ -177,6 +195,9 @@ pub(super) fn trace(field: &Field<'_>, cancel: &Cancel) -> Result<Option<Contour
         .into_par_iter()
         .map(|k| count_layer(&nodes, k))
         .collect();
+    if counts.iter().all(|[_, n_inside]| *n_inside == 0) {
+        return Ok(None);
+    }
     let mut base = Vec::with_capacity(n_layers + 1);
     let mut n_crossings = 0_usize;
     for [n, _] in &counts {

@@ -35,12 +35,12 @@ pub(super) struct Slider<'a> {
 }
 
 impl<'a> Slider<'a> {
-    /// For a mask each shell keeps the volume of the voxels that it encloses, for a scalar field
-    /// the volume that it has before smoothing.
+    /// With `keep_voxels` each shell is given the volume of the voxels that it encloses, otherwise
+    /// it keeps the volume that it has before smoothing.
     pub(super) fn new(
         contour: &'a Contour,
         lps_from_voxel: Affine<Lps, Voxel>,
-        is_mask: bool,
+        keep_voxels: bool,
     ) -> Self {
         let n = contour.crossings.len();
         let shell = number_shells(n, &contour.triangles);
@@ -54,7 +54,7 @@ impl<'a> Slider<'a> {
             target_mm3: Vec::new(),
             outward,
         };
-        slider.target_mm3 = if is_mask {
+        slider.target_mm3 = if keep_voxels {
             slider.voxel_volumes_mm3(n_shells)
         } else {
             let start: Vec<f64> = contour.crossings.iter().map(|c| c.along).collect();

@@ -1,19 +1,22 @@
 //! Writing the case: every format into the stage, then the records that describe it.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use prosect_base::{Cancel, Progress};
 use prosect_dicom::{ImageSeries, SegOptions, write_seg};
-use prosect_formats::case::{CaseRecord, FileRecord, describe_file, write_json};
+use prosect_formats::case::{CaseRecord, FileRecord, HashedFile, write_json};
 use prosect_formats::nifti::{self, WriteOptions};
 use prosect_formats::report::write_report;
 use prosect_formats::{FormatsError, SurfacePart, glb, obj, stl};
-use prosect_segmentation::{Algorithm, Segment, Segmentation, measure};
+use prosect_segmentation::measure::Survey;
+use prosect_segmentation::{Algorithm, Segmentation};
 use prosect_surface::Surface;
 use prosect_volume::Volume;
+use rayon::prelude::*;
 
+use crate::pipeline::drawing::Drawing;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::format::{Format, Formats};
 use crate::pipeline::pictures::Pictures;
@@ -22,140 +25,113 @@ use crate::pipeline::pictures::Pictures;
 const SEG_SERIES_NUMBER: u32 = 8100;
 
 /// A case folder being filled.
+#[derive(Clone, Copy)]
 pub(crate) struct Bundle<'a> {
     /// The folder.
     pub(crate) folder: &'a Path,
-    /// Its files so far.
-    pub(crate) files: Vec<FileRecord>,
     /// Asked between files.
     pub(crate) cancel: &'a Cancel,
 }
 
-impl<'a> Bundle<'a> {
-    /// An empty case.
-    pub(crate) fn new(folder: &'a Path, cancel: &'a Cancel) -> Self {
-        Self {
-            folder,
-            files: Vec::new(),
-            cancel,
-        }
-    }
+/// Files that were written, or why one was not.
+type Written = Result<Vec<FileRecord>, PipelineError>;
 
-    /// Writes one file through `write`, to the disk and not only to the cache, and notes it.
-    fn add(
-        &mut self,
+impl Bundle<'_> {
+    /// Writes one file through `write`, to the disk and not only to the cache, and describes it.
+    fn write(
+        &self,
         path: &str,
         what: &str,
-        write: impl FnOnce(&mut BufWriter<File>) -> Result<(), PipelineError>,
-    ) -> Result<(), PipelineError> {
+        write: impl FnOnce(&mut BufWriter<HashedFile>) -> Result<(), PipelineError>,
+    ) -> Result<FileRecord, PipelineError> {
         self.cancel.check()?;
         let full = self.folder.join(path);
         let failed = |source| PipelineError::Output {
             path: path.into(),
             source,
         };
-        let mut out = BufWriter::with_capacity(1 << 20, File::create(&full).map_err(failed)?);
+        let file = HashedFile::create(&full).map_err(failed)?;
+        let mut out = BufWriter::with_capacity(1 << 18, file);
         write(&mut out)?;
-        out.flush().map_err(failed)?;
-        out.get_ref().sync_all().map_err(failed)?;
-        drop(out);
-        self.files
-            .push(describe_file(self.folder, path, what).map_err(failed)?);
-        Ok(())
+        let file = out
+            .into_inner()
+            .map_err(|error| failed(error.into_error()))?;
+        file.finish(path, what).map_err(failed)
     }
 
     /// The DICOM SEG on the frames of its source.
-    pub(crate) fn add_seg(
-        &mut self,
-        segmentation: &Segmentation,
-        source: &ImageSeries,
-    ) -> Result<(), PipelineError> {
+    pub(crate) fn write_seg(&self, segmentation: &Segmentation, source: &ImageSeries) -> Written {
         let options = SegOptions {
             software_version: crate::VERSION.into(),
             content: None,
             series_number: SEG_SERIES_NUMBER,
         };
-        self.add(
+        let file = self.write(
             "segmentation.seg.dcm",
             "DICOM SEG (BINARY) on the source frames, for the PACS",
             |out| {
                 write_seg(segmentation, source, &options, out)?;
                 Ok(())
             },
-        )
+        )?;
+        Ok(vec![file])
     }
 
-    /// Image, label map of each layer with its table, and confidence.
-    pub(crate) fn add_nifti(
-        &mut self,
+    /// Image, label map and confidence of each layer, and the table of all labels.
+    pub(crate) fn write_nifti(
+        &self,
         image: Option<&Volume<f32>>,
         segmentation: &Segmentation,
-        confidence: &Volume<u8>,
-    ) -> Result<(), PipelineError> {
-        let made_by = segmentation
-            .segments()
-            .iter()
-            .filter_map(|s| s.algorithm.as_ref())
-            .map(Algorithm::short);
-        let review = segmentation.review().label();
-        let description = format!(
-            "prosect {} {review} by {}",
-            crate::VERSION,
-            made_by.collect::<Vec<_>>().join(", ")
-        );
-        let options = WriteOptions {
-            description,
-            ..WriteOptions::default()
-        };
+        drawings: &[Drawing],
+    ) -> Written {
         let of_image = WriteOptions {
             description: format!("prosect {}, the image as it was read", crate::VERSION),
             ..WriteOptions::default()
         };
+        let mut files = Vec::new();
         if let Some(image) = image {
-            self.add("image.nii.gz", "what was segmented, NIfTI", |out| {
-                nifti::write_image(image, &of_image, out).map_err(in_file("image.nii.gz"))
-            })?;
+            files.push(
+                self.write("image.nii.gz", "what was segmented, NIfTI", |out| {
+                    nifti::write_image(image, &of_image, out).map_err(in_file("image.nii.gz"))
+                })?,
+            );
         }
         let mut names = Vec::new();
         for (layer, labelmap) in segmentation.layers().iter().enumerate() {
-            let name = if layer == 0 {
-                "segmentation.nii.gz".to_owned()
-            } else {
-                format!("segmentation.{}.nii.gz", layer + 1)
-            };
-            self.add(&name, "label map, NIfTI", |out| {
+            let name = of_layer("segmentation", layer);
+            let options = described(segmentation, layer);
+            files.push(self.write(&name, "label map, NIfTI", |out| {
                 nifti::write_labelmap(labelmap, &options, out).map_err(in_file(&name))
-            })?;
+            })?);
             names.push(name);
         }
-        self.add(
+        files.push(self.write(
             "segmentation.json",
             "what the label map's values mean",
             |out| {
                 nifti::write_label_table(segmentation, &names, out)
                     .map_err(in_file("segmentation.json"))
             },
-        )?;
-        self.add("confidence.nii.gz", "confidence, one byte a voxel: probability of the label less that of the runner-up, 255 = 1", |out| {
-            nifti::write_confidence(confidence, &options, out).map_err(in_file("confidence.nii.gz"))
-        })
+        )?);
+        for (layer, drawing) in drawings.iter().enumerate() {
+            let name = of_layer("confidence", layer);
+            let options = described(segmentation, layer);
+            let what = "confidence, one byte a voxel: probability of the label less that of the runner-up, 255 = 1";
+            files.push(self.write(&name, what, |out| {
+                nifti::write_confidence(&drawing.confidence, &options, out).map_err(in_file(&name))
+            })?);
+        }
+        Ok(files)
     }
 
-    /// The surfaces in every format asked for.
-    pub(crate) fn add_surfaces(
-        &mut self,
-        segmentation: &Segmentation,
-        surfaces: &[Option<Surface>],
+    /// The surfaces in every format asked for, several structures at once.
+    pub(crate) fn write_surfaces(
+        &self,
+        parts: &[(SurfacePart, &Surface)],
         formats: &Formats,
-    ) -> Result<(), PipelineError> {
-        let parts: Vec<(SurfacePart, &Surface)> = segmentation
-            .segments()
-            .iter()
-            .zip(surfaces)
-            .filter_map(|(segment, surface)| Some((part(segmentation, segment), surface.as_ref()?)))
-            .collect();
-        if parts.is_empty() {
-            return Ok(());
+    ) -> Written {
+        if parts.is_empty() || !formats.wants_surfaces() {
+            return Ok(Vec::new());
         }
         fs::create_dir_all(self.folder.join("surfaces")).map_err(|source| {
             PipelineError::Output {
@@ -167,41 +143,50 @@ impl<'a> Bundle<'a> {
             .iter()
             .map(|(part, surface)| (part, *surface))
             .collect();
-        for entry in &parts {
-            let name = entry.0.name.clone();
-            if formats.wants(Format::Stl) {
-                let path = format!("surfaces/{name}.stl");
-                self.add(&path, "surface, binary STL, LPS mm", |out| {
-                    stl::write(entry.1, entry.0, out)
-                        .map(drop)
-                        .map_err(in_file(&path))
-                })?;
-            }
-            if formats.wants(Format::Obj) {
-                let (path, material) = (format!("surfaces/{name}.obj"), format!("{name}.mtl"));
-                let only = std::slice::from_ref(entry);
-                self.add(&path, "surface, OBJ, LPS mm", |out| {
-                    obj::write(only, &material, out).map_err(in_file(&path))
-                })?;
-                let path = format!("surfaces/{material}");
-                self.add(&path, "color of the OBJ", |out| {
-                    obj::write_mtl(only, out).map_err(in_file(&path))
-                })?;
-            }
-        }
+        let each: Result<Vec<Vec<FileRecord>>, PipelineError> = parts
+            .par_iter()
+            .map(|entry| self.write_surface(entry, formats))
+            .collect();
+        let mut files: Vec<FileRecord> = each?.into_iter().flatten().collect();
         if formats.wants(Format::Glb) {
-            self.add(
+            files.push(self.write(
                 "model.glb",
                 "all surfaces, binary glTF, metres, Y up, for AR and VR",
                 |out| glb::write(&parts, out).map_err(in_file("model.glb")),
-            )?;
+            )?);
         }
-        Ok(())
+        Ok(files)
+    }
+
+    /// The files of one structure.
+    fn write_surface(&self, entry: &(&SurfacePart, &Surface), formats: &Formats) -> Written {
+        let name = &entry.0.name;
+        let mut files = Vec::new();
+        if formats.wants(Format::Stl) {
+            let path = format!("surfaces/{name}.stl");
+            files.push(self.write(&path, "surface, binary STL, LPS mm", |out| {
+                stl::write(entry.1, entry.0, out)
+                    .map(drop)
+                    .map_err(in_file(&path))
+            })?);
+        }
+        if formats.wants(Format::Obj) {
+            let (path, material) = (format!("surfaces/{name}.obj"), format!("{name}.mtl"));
+            let only = std::slice::from_ref(entry);
+            files.push(self.write(&path, "surface, OBJ, LPS mm", |out| {
+                obj::write(only, &material, out).map_err(in_file(&path))
+            })?);
+            let path = format!("surfaces/{material}");
+            files.push(self.write(&path, "color of the OBJ", |out| {
+                obj::write_mtl(only, out).map_err(in_file(&path))
+            })?);
+        }
+        Ok(files)
     }
 
     /// The preview.
-    pub(crate) fn add_preview(&mut self, pictures: &Pictures) -> Result<(), PipelineError> {
-        self.add(
+    pub(crate) fn write_preview(&self, pictures: &Pictures) -> Written {
+        let file = self.write(
             "preview.png",
             "three slices and the surfaces, for a first look",
             |out| {
@@ -211,23 +196,23 @@ impl<'a> Bundle<'a> {
                         source,
                     })
             },
-        )
+        )?;
+        Ok(vec![file])
     }
 
     /// The report and `case.json`, which describe everything written before.
     pub(crate) fn finish(
-        mut self,
+        &self,
         case: &mut CaseRecord,
         pictures: &Pictures,
     ) -> Result<(), PipelineError> {
-        case.files.clone_from(&self.files);
-        self.add("report.html", "what a person looks at first", |out| {
+        let report = self.write("report.html", "what a person looks at first", |out| {
             write_report(case, &pictures.report, out).map_err(|source| PipelineError::Output {
                 path: "report.html".into(),
                 source,
             })
         })?;
-        case.files = self.files;
+        case.files.push(report);
         write_json(case, &self.folder.join("case.json")).map_err(|source| PipelineError::Output {
             path: "case.json".into(),
             source,
@@ -235,10 +220,43 @@ impl<'a> Bundle<'a> {
     }
 }
 
-/// What the mesh writers need to know of a segment.
-fn part(segmentation: &Segmentation, segment: &Segment) -> SurfacePart {
-    let volume_ml = measure::volume_ml(&segmentation.layers()[segment.layer], segment.label_value);
-    SurfacePart::of(segment, segmentation, volume_ml)
+/// The file of a layer: `segmentation.nii.gz`, `segmentation.2.nii.gz`.
+fn of_layer(stem: &str, layer: usize) -> String {
+    if layer == 0 {
+        format!("{stem}.nii.gz")
+    } else {
+        format!("{stem}.{}.nii.gz", layer + 1)
+    }
+}
+
+/// Who drew a layer, for the file's own header.
+fn described(segmentation: &Segmentation, layer: usize) -> WriteOptions {
+    let segments = segmentation.segments().iter();
+    let made_by = segments
+        .filter(|s| s.layer == layer)
+        .find_map(|s| s.algorithm.as_ref())
+        .map_or_else(String::new, Algorithm::short);
+    let review = segmentation.review().label();
+    WriteOptions {
+        description: format!("prosect {} {review} by {made_by}", crate::VERSION),
+        ..WriteOptions::default()
+    }
+}
+
+/// The surfaces with what their files say of them.
+pub(crate) fn parts<'a>(
+    segmentation: &Segmentation,
+    surveys: &[Survey],
+    surfaces: &'a [Option<Surface>],
+) -> Vec<(SurfacePart, &'a Surface)> {
+    let segments = segmentation.segments().iter().zip(surfaces);
+    segments
+        .filter_map(|(segment, surface)| {
+            let measures = surveys[segment.layer].get(segment.label_value)?;
+            let part = SurfacePart::of(segment, segmentation, measures.volume_ml);
+            Some((part, surface.as_ref()?))
+        })
+        .collect()
 }
 
 /// Names the file in an error of the formats crate. A full disk keeps its own kind.

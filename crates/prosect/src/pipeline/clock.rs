@@ -6,12 +6,31 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use prosect_base::Progress;
 use prosect_formats::case::{RunRecord, StepRecord};
 
+use crate::pipeline::drawing::EngineOptions;
+
 /// Listens to the progress on its way to the user.
 pub(crate) struct Clock<'a> {
     to: &'a dyn Progress,
     started: SystemTime,
     began: Instant,
-    steps: Mutex<Vec<(String, Instant)>>,
+    steps: Mutex<Vec<(String, Moment)>>,
+}
+
+/// A point of the run.
+#[derive(Clone, Copy)]
+struct Moment {
+    at: Instant,
+    /// Seconds that all processors have worked for this process, where the system tells.
+    cpu_seconds: Option<f64>,
+}
+
+impl Moment {
+    fn now() -> Self {
+        Self {
+            at: Instant::now(),
+            cpu_seconds: cpu_seconds(),
+        }
+    }
 }
 
 impl<'a> Clock<'a> {
@@ -26,27 +45,29 @@ impl<'a> Clock<'a> {
     }
 
     /// The record of the run up to now.
-    pub(crate) fn record(&self, threads: usize, isa: &str) -> RunRecord {
-        let now = Instant::now();
+    pub(crate) fn record(&self, engine: &EngineOptions, isa: &str) -> RunRecord {
+        let now = Moment::now();
         let steps = self.steps.lock().map(|s| s.clone()).unwrap_or_default();
         let ends = steps.iter().skip(1).map(|s| s.1).chain([now]);
-        let round = |from: Instant, to: Instant| {
-            (to.duration_since(from).as_secs_f64() * 1e3).round() / 1e3
-        };
+        let rounded = |seconds: f64| (seconds * 1e3).round() / 1e3;
+        let between = |from: Instant, to: Instant| rounded(to.duration_since(from).as_secs_f64());
         RunRecord {
-            format_version: 1,
+            format_version: 2,
             started_at: iso_8601(self.started),
-            seconds: round(self.began, now),
+            seconds: between(self.began, now.at),
             steps: steps
                 .iter()
                 .zip(ends)
                 .map(|((step, from), to)| StepRecord {
                     step: step.clone(),
-                    seconds: round(*from, to),
+                    seconds: between(from.at, to.at),
+                    cpu_seconds: (to.cpu_seconds.zip(from.cpu_seconds))
+                        .map(|(to, from)| rounded(to - from)),
                 })
                 .collect(),
-            threads,
+            threads: engine.threads,
             isa: isa.to_owned(),
+            max_ram_bytes: engine.max_ram_bytes,
             machine: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             peak_rss_bytes: peak_rss_bytes(),
         }
@@ -56,13 +77,17 @@ impl<'a> Clock<'a> {
 impl Progress for Clock<'_> {
     fn step(&self, name: &str) {
         if let Ok(mut steps) = self.steps.lock() {
-            steps.push((name.to_owned(), Instant::now()));
+            steps.push((name.to_owned(), Moment::now()));
         }
         self.to.step(name);
     }
 
     fn fraction(&self, done: f64) {
         self.to.fraction(done);
+    }
+
+    fn remark(&self, text: &str) {
+        self.to.remark(text);
     }
 }
 
@@ -90,6 +115,17 @@ fn iso_8601(time: SystemTime) -> String {
         of_day / 60 % 60,
         of_day % 60
     )
+}
+
+/// User and system time of this process, where `/proc` tells (proc_pid_stat(5): fields 14 and 15, in
+/// hundredths of a second on every Linux that we run on).
+fn cpu_seconds() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The name of the program may hold blanks and brackets; the fields follow its last bracket.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut ticks = fields.split_whitespace().skip(11).map(str::parse::<u64>);
+    let (user, system) = (ticks.next()?.ok()?, ticks.next()?.ok()?);
+    Some((user + system) as f64 / 100.0)
 }
 
 /// The largest resident memory of this process, where `/proc` tells.

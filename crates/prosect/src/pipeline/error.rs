@@ -91,6 +91,61 @@ pub enum PipelineError {
         /// The input's.
         modality: String,
     },
+    /// Without `--model`: no model was made for this modality.
+    #[error("no model here was made for {modality}")]
+    NoModel {
+        /// The input's modality.
+        modality: String,
+        /// Models that take it, but were never measured on it, or need more to be known.
+        untested: Vec<String>,
+    },
+    /// There is no model at all, so that no series can be chosen for one.
+    #[error("there is no model")]
+    NoModality,
+    /// A model named twice.
+    #[error("the model {model} is named twice")]
+    NamedTwice {
+        /// The model.
+        model: String,
+    },
+    /// Two models draw a structure of one name.
+    #[error(
+        "the models {first} and {second} both draw {structure}, and a case holds each structure once"
+    )]
+    DrawnTwice {
+        /// The structure.
+        structure: String,
+        /// The earlier model.
+        first: String,
+        /// The later model.
+        second: String,
+    },
+    /// A model looks inside what another has to draw before it.
+    #[error("the model {model} looks inside the {structure}, which no model named before it draws")]
+    NeedsBefore {
+        /// The model.
+        model: String,
+        /// The structure that it needs.
+        structure: String,
+    },
+    /// A model has none of the structures that are wanted of it.
+    #[error("the model {model} has nothing to draw of {wanted}")]
+    NothingWanted {
+        /// The model.
+        model: String,
+        /// What `--structures` says.
+        wanted: String,
+    },
+    /// No model draws a structure of this name.
+    #[error("no model taken here draws {name:?}")]
+    UnknownStructure {
+        /// The name.
+        name: String,
+        /// Names like it.
+        suggestions: Vec<String>,
+        /// Whether TotalSegmentator's `total` draws it.
+        is_in_total: bool,
+    },
     /// Reading or writing DICOM failed.
     #[error(transparent)]
     Dicom(#[from] DicomError),
@@ -125,8 +180,16 @@ impl Faulty for PipelineError {
             | Self::SegWithoutDicom
             | Self::ModalityOfDicom
             | Self::SeriesOfNifti
+            | Self::NamedTwice { .. }
+            | Self::DrawnTwice { .. }
+            | Self::NeedsBefore { .. }
+            | Self::NothingWanted { .. }
             | Self::WrongModality { .. } => Fault::Inconsistent,
-            Self::ModalityUnknown { .. } | Self::UnknownFormat { .. } => Fault::Unsupported,
+            Self::ModalityUnknown { .. }
+            | Self::NoModel { .. }
+            | Self::NoModality
+            | Self::UnknownStructure { .. }
+            | Self::UnknownFormat { .. } => Fault::Unsupported,
             Self::NoFiniteVoxel { .. } => Fault::Malformed,
             Self::Output { .. } | Self::Input { .. } => Fault::Io,
             Self::Dicom(error) => error.fault(),
@@ -161,6 +224,24 @@ impl Faulty for PipelineError {
             Self::ModalityUnknown { .. } => {
                 Some("say it with --modality CT or --modality MR".into())
             }
+            Self::NoModel { modality, untested } => Some(install_hint(modality, untested)),
+            Self::NamedTwice { .. } => Some("name each model once".into()),
+            Self::DrawnTwice {
+                structure, second, ..
+            } => Some(format!(
+                "name the structures wanted with --structures, each is then drawn by the first model that has it; or leave out {second}, or make two cases to compare the {structure}"
+            )),
+            Self::NeedsBefore { structure, .. } => Some(format!(
+                "name a model that draws the {structure} first, for example --model liver-ct,liver-lesion-ct"
+            )),
+            Self::NothingWanted { model, .. } => Some(format!(
+                "leave {model} out of --model, or name one of its structures"
+            )),
+            Self::UnknownStructure {
+                suggestions,
+                is_in_total,
+                ..
+            } => Some(structure_hint(suggestions, *is_in_total)),
             Self::Dicom(error) => error.hint(),
             Self::Format { source, .. } => source.hint(),
             Self::Model(error) => error.hint(),
@@ -168,4 +249,29 @@ impl Faulty for PipelineError {
             _ => None,
         }
     }
+}
+
+fn install_hint(modality: &str, untested: &[String]) -> String {
+    let install = match modality {
+        "CT" => "install one with `prosect models install total`",
+        "MR" => "install one with `prosect models install total-mr`",
+        _ => "import one with `prosect models import FOLDER`",
+    };
+    if untested.is_empty() {
+        return install.into();
+    }
+    format!(
+        "{install}, or name one that nobody has measured on {modality} with --model: {}",
+        untested.join(", ")
+    )
+}
+
+fn structure_hint(suggestions: &[String], is_in_total: bool) -> String {
+    if !suggestions.is_empty() {
+        return format!("did you mean {}?", suggestions.join(", "));
+    }
+    if is_in_total {
+        return "TotalSegmentator draws it: `prosect models install total`".into();
+    }
+    "`prosect models info NAME` lists what a model draws".into()
 }

@@ -39,6 +39,14 @@ impl Input {
             Loaded::Nifti(volume) => volume,
         }
     }
+
+    /// Body Part Examined, where the source says it.
+    pub(crate) fn body_part(&self) -> Option<String> {
+        match &self.loaded {
+            Loaded::Dicom(series) => series.body_part(),
+            Loaded::Nifti(_) => None,
+        }
+    }
 }
 
 /// What the user said of the input.
@@ -52,10 +60,11 @@ pub struct InputChoice {
     pub modality: Option<String>,
 }
 
-/// Reads the input; `modalities` are those that the model was made for.
+/// Reads the input; `modalities` are those that the models take, and where a series can be chosen
+/// among them, those of an earlier list come before those of a later one.
 pub(crate) fn read(
     choice: &InputChoice,
-    modalities: &[&str],
+    modalities: &[Vec<String>],
     progress: &dyn Progress,
     cancel: &Cancel,
 ) -> Result<Input, PipelineError> {
@@ -183,7 +192,7 @@ fn nifti_modality(choice: &InputChoice, image: &Volume<f32>) -> Result<String, P
 
 fn read_dicom(
     choice: &InputChoice,
-    modalities: &[&str],
+    modalities: &[Vec<String>],
     progress: &dyn Progress,
     cancel: &Cancel,
 ) -> Result<Input, PipelineError> {
@@ -192,11 +201,24 @@ fn read_dicom(
     }
     let limits = Limits::default();
     let inventory = inspect(&choice.path, &limits, progress, cancel)?;
-    let wanted = Choice {
+    let lists: Vec<Vec<&str>> = modalities
+        .iter()
+        .map(|list| list.iter().map(String::as_str).collect())
+        .collect();
+    let choices = lists.iter().map(|modalities| Choice {
         series_uid: choice.series_uid.as_deref(),
         modalities,
-    };
-    let chosen = choose_series(&inventory, &wanted)?;
+    });
+    let tried: Vec<_> = choices
+        .map(|wanted| (wanted, choose_series(&inventory, &wanted)))
+        .collect();
+    // The reason that counts is the one for the models that were made for it.
+    let taken = tried.iter().position(|(_, chosen)| chosen.is_ok());
+    let (wanted, chosen) = tried
+        .into_iter()
+        .nth(taken.unwrap_or(0))
+        .ok_or(PipelineError::NoModality)?;
+    let chosen = chosen?;
     let verdicts = judge_series(&inventory, &wanted);
     let chosen_because = verdicts
         .iter()
@@ -335,7 +357,11 @@ mod tests {
             path,
             ..InputChoice::default()
         };
-        read(&choice, &["CT"], &Silent, &Cancel::new())
+        read(&choice, &ct(), &Silent, &Cancel::new())
+    }
+
+    fn ct() -> [Vec<String>; 1] {
+        [vec!["CT".into()]]
     }
 
     const PLAIN: [f32; 8] = [-1000.0, 0.0, 40.0, 60.0, 80.0, 90.0, 100.0, 300.0];
@@ -379,9 +405,7 @@ mod tests {
             modality: Some("MR".into()),
             ..InputChoice::default()
         };
-        let error = read(&choice, &["CT"], &Silent, &Cancel::new())
-            .err()
-            .unwrap();
+        let error = read(&choice, &ct(), &Silent, &Cancel::new()).err().unwrap();
         assert!(matches!(error, PipelineError::ModalityOfDicom), "{error}");
     }
 
@@ -398,7 +422,7 @@ mod tests {
             path: folder.path().to_owned(),
             ..InputChoice::default()
         };
-        let input = read(&choice, &["CT"], &Silent, &Cancel::new()).unwrap();
+        let input = read(&choice, &ct(), &Silent, &Cancel::new()).unwrap();
         assert_eq!(checks(&input), ["file_left_out"]);
         let told = format!("{:?} {:?}", input.findings, input.record.left_out);
         assert!(

@@ -1,63 +1,96 @@
-//! From the model's probabilities to labels on the source grid.
+//! From the models' answers to layers of labels on the source grid.
 
-use prosect_model::{Model, ModelOutput};
-use prosect_segmentation::{Algorithm, AlgorithmType, Segment, Segmentation};
+use prosect_model::{Answer, ManifestStructure, StructureOutput};
+use prosect_segmentation::{
+    Algorithm, AlgorithmType, Labelmap, Segment, Segmentation, SegmentationError,
+};
 use prosect_volume::{Grid, Volume, VoxelIndex};
+use rayon::prelude::*;
 
+use crate::pipeline::drawing::{Border, Drawing};
 use crate::pipeline::error::PipelineError;
 
 /// Probability from which a voxel belongs to a structure.
 pub(crate) const INSIDE: f32 = 0.5;
 
-/// One layer with every structure of the model; a structure that was not found is an empty segment.
-pub(crate) fn segmentation(
-    model: &Model,
-    output: &ModelOutput,
+/// The layer of one model's answer: `structures` of it, and none of those in `unwanted`.
+pub(crate) fn layer(
+    answer: Answer,
+    [structures, unwanted]: [&[ManifestStructure]; 2],
     grid: &Grid,
-) -> Result<Segmentation, PipelineError> {
-    let manifest = model.manifest();
-    let mut labelmap = Volume::filled(grid.clone(), 0_u16);
-    let mut segments = Vec::new();
-    for structure in &manifest.structures {
-        let label_value = structure.label_value;
-        if let Some(found) = output
-            .structures
-            .iter()
-            .find(|s| s.name == structure.structure.name)
-        {
-            let values = labelmap.values_mut();
-            let [ni, nj, _] = found.region.shape();
-            for (row, probabilities) in found.probability.values().chunks_exact(ni).enumerate() {
-                let (j, k) = (
-                    found.region.start[1] + row % nj,
-                    found.region.start[2] + row / nj,
-                );
-                let start = grid.offset(VoxelIndex {
-                    i: found.region.start[0],
-                    j,
-                    k,
+) -> Result<(Labelmap, Border), PipelineError> {
+    match answer {
+        Answer::Labels(mut labels) => {
+            if labels.grid() != grid {
+                return Err(SegmentationError::OtherGrid { layer: 0 }.into());
+            }
+            if !unwanted.is_empty() {
+                let mut leave = vec![true; usize::from(u16::MAX) + 1];
+                for structure in unwanted {
+                    leave[usize::from(structure.label_value)] = false;
+                }
+                labels.values_mut().par_iter_mut().for_each(|label| {
+                    *label *= u16::from(leave[usize::from(*label)]);
                 });
-                for (label, probability) in values[start..start + ni].iter_mut().zip(probabilities)
-                {
-                    if *probability >= INSIDE {
-                        *label = label_value;
-                    }
+            }
+            Ok((labels, Border::Confidence))
+        }
+        Answer::Structures(found) => {
+            let mut labels = Volume::filled(grid.clone(), 0_u16);
+            for structure in structures {
+                let name = &structure.structure.name;
+                if let Some(found) = found.iter().find(|s| s.name == *name) {
+                    paint(found, structure.label_value, &mut labels);
                 }
             }
+            Ok((labels, Border::Probability(found)))
         }
-        let algorithm = Algorithm {
-            name: manifest.name.clone(),
-            version: manifest.version.clone(),
-            weights_sha256: model.weights_sha256().to_owned(),
-            source: manifest.source.clone(),
-        };
-        segments.push(Segment {
-            label_value,
-            layer: 0,
+    }
+}
+
+/// Gives the voxels inside a structure its value.
+fn paint(found: &StructureOutput, value: u16, labels: &mut Labelmap) {
+    let grid = labels.grid().clone();
+    let [ni, nj, _] = found.region.shape();
+    for (row, probabilities) in found.probability.values().chunks_exact(ni).enumerate() {
+        let (j, k) = (
+            found.region.start[1] + row % nj,
+            found.region.start[2] + row / nj,
+        );
+        let start = grid.offset(VoxelIndex {
+            i: found.region.start[0],
+            j,
+            k,
+        });
+        let labels = &mut labels.values_mut()[start..start + ni];
+        for (label, probability) in labels.iter_mut().zip(probabilities) {
+            if *probability >= INSIDE {
+                *label = value;
+            }
+        }
+    }
+}
+
+/// One layer for each model with its structures; what was not found is an empty segment.
+pub(crate) fn segmentation(
+    drawings: &[Drawing],
+    layers: Vec<Labelmap>,
+) -> Result<Segmentation, PipelineError> {
+    let mut segments = Vec::new();
+    for (layer, drawing) in drawings.iter().enumerate() {
+        let manifest = &drawing.manifest;
+        segments.extend(drawing.structures.iter().map(|structure| Segment {
+            label_value: structure.label_value,
+            layer,
             structure: structure.structure.clone(),
             algorithm_type: AlgorithmType::Automatic,
-            algorithm: Some(algorithm),
-        });
+            algorithm: Some(Algorithm {
+                name: manifest.name.clone(),
+                version: manifest.version.clone(),
+                weights_sha256: drawing.weights_sha256.clone(),
+                source: manifest.source.clone(),
+            }),
+        }));
     }
-    Ok(Segmentation::new(vec![labelmap], segments)?)
+    Ok(Segmentation::new(layers, segments)?)
 }

@@ -4,9 +4,11 @@ use prosect_formats::picture::{
     Overlay, Plane, Raster, Shaded, ViewFrom, Window, draw_slice, encode_png, render,
 };
 use prosect_formats::report::Picture;
-use prosect_segmentation::{Algorithm, Segmentation, measure};
+use prosect_segmentation::measure::{Measures, Survey};
+use prosect_segmentation::{Algorithm, Segmentation};
 use prosect_surface::Surface;
 use prosect_volume::{IndexBox, Lps, Point, Volume};
+use rayon::prelude::*;
 
 /// Edge of a picture in the report, in pixels.
 const SIZE: usize = 480;
@@ -24,7 +26,7 @@ pub(crate) struct Pictures {
 /// Draws everything. `case_code` stands on the preview; no patient data does.
 pub(crate) fn draw(
     image: &Volume<f32>,
-    segmentation: &Segmentation,
+    (segmentation, surveys): (&Segmentation, &[Survey]),
     surfaces: &[Option<Surface>],
     is_ct: bool,
     case_code: &str,
@@ -35,12 +37,17 @@ pub(crate) fn draw(
         Window::of_values(image)
     };
     let overlays: Vec<Overlay<'_>> = segmentation
-        .segments()
+        .layers()
         .iter()
-        .map(|s| Overlay {
-            labelmap: &segmentation.layers()[s.layer],
-            value: s.label_value,
-            color: s.structure.color,
+        .enumerate()
+        .map(|(layer, labelmap)| Overlay {
+            labelmap,
+            colors: segmentation
+                .segments()
+                .iter()
+                .filter(|s| s.layer == layer)
+                .map(|s| (s.label_value, s.structure.color))
+                .collect(),
         })
         .collect();
     let parts: Vec<Shaded<'_>> = segmentation
@@ -54,50 +61,21 @@ pub(crate) fn draw(
             })
         })
         .collect();
-    let places = Places::of(image, segmentation);
-    let slice = |plane, center| draw_slice(image, plane, center, window, &overlays, SIZE);
-    let views = [
-        (
-            slice(Plane::Axial, places.middle),
-            "Axial slice through the middle of the structures",
-        ),
-        (
-            slice(Plane::Coronal, places.middle),
-            "Coronal slice through the middle",
-        ),
-        (
-            slice(Plane::Sagittal, places.middle),
-            "Sagittal slice through the middle",
-        ),
-        (
-            render(&parts, ViewFrom::Front, SIZE),
-            "Surfaces from the front",
-        ),
-        (
-            slice(Plane::Axial, places.upper),
-            "Axial slice through the upper quarter",
-        ),
-        (
-            slice(Plane::Axial, places.lower),
-            "Axial slice through the lower quarter",
-        ),
-        (
-            render(&parts, ViewFrom::Right, SIZE),
-            "Surfaces from the patient's right",
-        ),
-        (render(&parts, ViewFrom::Below, SIZE), "Surfaces from below"),
-    ];
-    let algorithms = segmentation
-        .segments()
-        .iter()
-        .filter_map(|s| s.algorithm.as_ref());
-    let made_by: Vec<String> = algorithms.map(Algorithm::short).collect();
-    let preview = encode_png(&four(
-        &views.each_ref().map(|v| &v.0),
-        case_code,
-        &made_by.join(", "),
-    ))?;
-    let report = views.iter().map(|(raster, caption)| {
+    let places = Places::of(image, segmentation, surveys);
+    let views: Vec<(Raster, &str)> = VIEWS
+        .into_par_iter()
+        .map(|(view, caption)| {
+            let raster = match view {
+                View::Slice(plane, height) => {
+                    draw_slice(image, plane, places.at(height), window, &overlays, SIZE)
+                }
+                View::Surfaces(from) => render(&parts, from, SIZE),
+            };
+            (raster, caption)
+        })
+        .collect();
+    let preview = encode_png(&four(&views, case_code, &made_by(segmentation)))?;
+    let report = views.par_iter().map(|(raster, caption)| {
         Ok(Picture {
             png: encode_png(raster)?,
             caption: (*caption).to_owned(),
@@ -109,15 +87,27 @@ pub(crate) fn draw(
     })
 }
 
+/// The models that drew, each once.
+fn made_by(segmentation: &Segmentation) -> String {
+    let mut names: Vec<String> = segmentation
+        .segments()
+        .iter()
+        .filter_map(|s| s.algorithm.as_ref())
+        .map(Algorithm::short)
+        .collect();
+    names.dedup();
+    names.join(", ")
+}
+
 /// The first four views in a square, under a line that says what this is.
-fn four(views: &[&Raster; 8], case_code: &str, made_by: &str) -> Raster {
+fn four(views: &[(Raster, &str)], case_code: &str, made_by: &str) -> Raster {
     let header = 56;
     let mut sheet = Raster::filled(2 * SIZE + GAP, header + 2 * SIZE + GAP, [38, 44, 52]);
     let title = format!("Prosect case {case_code}: UNREVIEWED, research use only");
     sheet.write(&title, [8, 8], 2, [255, 220, 80]);
     let origin = format!("drawn by an algorithm: {made_by}");
     sheet.write(&origin, [8, 32], 2, [255, 220, 80]);
-    for (n, view) in views[..4].iter().enumerate() {
+    for (n, (view, _)) in views.iter().take(4).enumerate() {
         sheet.paste(
             view,
             (n % 2) * (SIZE + GAP),
@@ -127,20 +117,65 @@ fn four(views: &[&Raster; 8], case_code: &str, made_by: &str) -> Raster {
     sheet
 }
 
-/// Where to cut.
+/// Where to cut, from the feet upwards.
+#[derive(Clone, Copy)]
+enum Height {
+    Middle,
+    UpperQuarter,
+    LowerQuarter,
+}
+
+/// One picture of the report.
+#[derive(Clone, Copy)]
+enum View {
+    Slice(Plane, Height),
+    Surfaces(ViewFrom),
+}
+
+/// The pictures, the four of the preview first.
+const VIEWS: [(View, &str); 8] = [
+    (
+        View::Slice(Plane::Axial, Height::Middle),
+        "Axial slice through the middle of the structures",
+    ),
+    (
+        View::Slice(Plane::Coronal, Height::Middle),
+        "Coronal slice through the middle",
+    ),
+    (
+        View::Slice(Plane::Sagittal, Height::Middle),
+        "Sagittal slice through the middle",
+    ),
+    (View::Surfaces(ViewFrom::Front), "Surfaces from the front"),
+    (
+        View::Slice(Plane::Axial, Height::UpperQuarter),
+        "Axial slice through the upper quarter",
+    ),
+    (
+        View::Slice(Plane::Axial, Height::LowerQuarter),
+        "Axial slice through the lower quarter",
+    ),
+    (
+        View::Surfaces(ViewFrom::Right),
+        "Surfaces from the patient's right",
+    ),
+    (View::Surfaces(ViewFrom::Below), "Surfaces from below"),
+];
+
+/// Where the structures are.
 struct Places {
     middle: Point<Lps>,
-    upper: Point<Lps>,
-    lower: Point<Lps>,
+    low_high: [f64; 2],
 }
 
 impl Places {
-    /// Through the structures, or through the image's middle where nothing was found.
-    fn of(image: &Volume<f32>, segmentation: &Segmentation) -> Self {
-        let boxes = segmentation
-            .segments()
-            .iter()
-            .filter_map(|s| measure::bounding_box(&segmentation.layers()[s.layer], s.label_value));
+    /// Around the structures, or the image's middle where nothing was found.
+    fn of(image: &Volume<f32>, segmentation: &Segmentation, surveys: &[Survey]) -> Self {
+        let segments = segmentation.segments().iter();
+        let found: Vec<&Measures> = segments
+            .filter_map(|s| surveys[s.layer].get(s.label_value))
+            .collect();
+        let boxes = found.iter().map(|measures| measures.around);
         let around = boxes
             .reduce(IndexBox::joined)
             .unwrap_or_else(|| IndexBox::whole(image.grid()));
@@ -155,17 +190,27 @@ impl Places {
             image.grid().lps_from_voxel() * Point::new(at)
         };
         let (a, b) = (corner(false), corner(true));
-        let centroid = segmentation
-            .segments()
-            .iter()
-            .find_map(|s| measure::centroid(&segmentation.layers()[s.layer], s.label_value));
-        let middle = centroid.unwrap_or(a + (b - a) * 0.5);
-        let (low, high) = (a.xyz[2].min(b.xyz[2]), a.xyz[2].max(b.xyz[2]));
-        let at = |part: f64| Point::new([middle.xyz[0], middle.xyz[1], low + part * (high - low)]);
+        let middle = match found[..] {
+            [only] => only.centroid,
+            _ => a + (b - a) * 0.5,
+        };
         Self {
             middle,
-            upper: at(0.75),
-            lower: at(0.25),
+            low_high: [a.xyz[2].min(b.xyz[2]), a.xyz[2].max(b.xyz[2])],
         }
+    }
+
+    fn at(&self, height: Height) -> Point<Lps> {
+        let [low, high] = self.low_high;
+        let part = match height {
+            Height::Middle => return self.middle,
+            Height::UpperQuarter => 0.75,
+            Height::LowerQuarter => 0.25,
+        };
+        Point::new([
+            self.middle.xyz[0],
+            self.middle.xyz[1],
+            low + part * (high - low),
+        ])
     }
 }

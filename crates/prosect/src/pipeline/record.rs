@@ -6,10 +6,13 @@ use prosect_formats::case::{
     Anatomy, CaseRecord, CodeRecord, Expected, FORMAT_VERSION, Finding, GridRecord, ModelRecord,
     Severity, sha256_hex,
 };
-use prosect_model::{Model, ModelOutput};
-use prosect_segmentation::{Code, Segment, Segmentation, measure};
+use prosect_model::ModelFinding;
+use prosect_segmentation::measure::Survey;
+use prosect_segmentation::{Code, Segment, Segmentation};
 use prosect_volume::{Grid, IndexBox, Point};
 
+use crate::pipeline::drawing::{Border, Drawing, EngineOptions};
+use crate::pipeline::finding;
 use crate::pipeline::input::{Input, Loaded};
 use crate::pipeline::surfaces::Made;
 
@@ -23,42 +26,52 @@ const NOT_CHECKED: [&str; 4] = [
     "Whether the image belongs to the patient it is thought to belong to.",
 ];
 
+/// What a case is made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Parts<'a> {
+    pub(crate) input: &'a Input,
+    pub(crate) engine: &'a EngineOptions,
+    pub(crate) drawings: &'a [Drawing],
+    pub(crate) segmentation: &'a Segmentation,
+    /// Measures of each layer.
+    pub(crate) surveys: &'a [Survey],
+    pub(crate) made: &'a Made,
+}
+
 /// Gathers everything; the list of files is filled in when they are written.
-pub(crate) fn case(
-    model: &Model,
-    input: &Input,
-    output: &ModelOutput,
-    segmentation: &Segmentation,
-    made: &Made,
-) -> CaseRecord {
+pub(crate) fn case(parts: Parts<'_>) -> CaseRecord {
+    let Parts {
+        input,
+        segmentation,
+        made,
+        ..
+    } = parts;
     let mut findings: Vec<Finding> = input.findings.clone();
-    findings.extend(output.findings.iter().map(|f| Finding {
-        severity: if f.check {
-            Severity::Check
-        } else {
-            Severity::Note
-        },
-        code: f.code.to_owned(),
-        message: f.message.clone(),
-        structure: f.structure.clone(),
-    }));
+    for (drawing, survey) in parts.drawings.iter().zip(parts.surveys) {
+        findings.extend(drawing.findings.iter().map(of_model));
+        if let Border::Confidence = drawing.border {
+            let modality = &input.record.modality;
+            findings.extend(finding::of_labels(
+                drawing,
+                survey,
+                segmentation.grid(),
+                modality,
+            ));
+        }
+    }
     findings.extend(made.findings.iter().cloned());
-    let parameters: BTreeMap<String, serde_json::Value> = output
-        .parameters
-        .iter()
-        .map(|(name, value)| (name.clone(), value.clone().into()))
-        .collect();
     let structures = segmentation
         .segments()
         .iter()
         .enumerate()
-        .map(|(n, segment)| anatomy(model, segmentation, (n, segment), made, &findings))
+        .map(|(n, segment)| anatomy(parts, (n, segment), &findings))
         .collect();
     let identity = input
         .record
         .series_uid
         .as_ref()
         .unwrap_or(&input.record.image_sha256);
+    let modality = &input.record.modality;
     CaseRecord {
         format_version: FORMAT_VERSION,
         created_by: format!("Prosect {}", crate::VERSION),
@@ -67,35 +80,63 @@ pub(crate) fn case(
         intended_use: INTENDED_USE.into(),
         input: input.record.clone(),
         grid: grid_record(segmentation.grid(), &input.loaded),
-        models: vec![model_record(model, &input.record.modality)],
+        models: parts
+            .drawings
+            .iter()
+            .map(|d| model_record(d, modality))
+            .collect(),
         structures,
         findings,
         not_checked: NOT_CHECKED.map(str::to_owned).to_vec(),
-        parameters,
+        parameters: parameters(parts),
         files: Vec::new(),
     }
 }
 
-fn anatomy(
-    model: &Model,
-    segmentation: &Segmentation,
-    (n, segment): (usize, &Segment),
-    made: &Made,
-    findings: &[Finding],
-) -> Anatomy {
-    let layer = &segmentation.layers()[segment.layer];
-    let manifest = model
-        .manifest()
-        .structures
-        .iter()
-        .find(|s| s.structure.name == segment.structure.name);
-    let around = measure::bounding_box(layer, segment.label_value);
+/// What shaped the result: of the run, and of each model, under its name where there are several.
+fn parameters(parts: Parts<'_>) -> BTreeMap<String, serde_json::Value> {
+    let several = parts.drawings.len() > 1;
+    let mut all: BTreeMap<String, serde_json::Value> =
+        parts.engine.parameters().into_iter().collect();
+    for drawing in parts.drawings {
+        let model = &drawing.manifest.name;
+        for (name, value) in &drawing.parameters {
+            let key = if several {
+                format!("{model}.{name}")
+            } else {
+                name.clone()
+            };
+            all.insert(key, value.clone().into());
+        }
+    }
+    all
+}
+
+fn of_model(found: &ModelFinding) -> Finding {
+    Finding {
+        severity: if found.check {
+            Severity::Check
+        } else {
+            Severity::Note
+        },
+        code: found.code.to_owned(),
+        message: found.message.clone(),
+        structure: found.structure.clone(),
+    }
+}
+
+fn anatomy(parts: Parts<'_>, (n, segment): (usize, &Segment), findings: &[Finding]) -> Anatomy {
+    let drawing = &parts.drawings[segment.layer];
+    let name = &segment.structure.name;
+    let drawn = drawing.structures.iter();
+    let manifest = drawn.clone().find(|s| s.structure.name == *name);
+    let measures = parts.surveys[segment.layer].get(segment.label_value);
     let concerning = findings
         .iter()
-        .filter(|f| f.structure.as_deref() == Some(segment.structure.name.as_str()));
+        .filter(|f| f.structure.as_ref() == Some(name));
     Anatomy {
-        name: segment.structure.name.clone(),
-        found: around.is_some(),
+        name: name.clone(),
+        found: measures.is_some(),
         segment_number: n + 1,
         layer: segment.layer,
         label_value: segment.label_value,
@@ -104,12 +145,17 @@ fn anatomy(
         type_modifier: segment.structure.type_modifier.as_ref().map(code),
         color_rgb: segment.structure.color.0,
         algorithm: segment.algorithm_type.dicom_name().into(),
-        model: model.manifest().name.clone(),
-        volume_ml: rounded(measure::volume_ml(layer, segment.label_value), 1e3),
-        bounding_box_lps_mm: around.map(|b| extent(layer.grid(), b)),
-        centroid_lps_mm: measure::centroid(layer, segment.label_value)
-            .map(|c| c.xyz.map(|x| rounded(x, 1e3))),
-        flags: concerning.map(|f| f.code.clone()).collect(),
+        model: drawing.manifest.name.clone(),
+        volume_ml: measures.map_or(0.0, |m| rounded(m.volume_ml, 1e3)),
+        mean_intensity: measures
+            .and_then(|m| m.mean_intensity)
+            .map(|mean| rounded(mean, 1e2)),
+        bounding_box_lps_mm: measures.map(|m| extent(parts.segmentation.grid(), m.around)),
+        centroid_lps_mm: measures.map(|m| m.centroid.xyz.map(|x| rounded(x, 1e3))),
+        flags: concerning
+            .map(|f| f.code.clone())
+            .chain(finding::flag(drawing, measures, parts.segmentation.grid()))
+            .collect(),
         expected: Expected {
             dice: manifest.map_or_else(|| "unknown".into(), |s| s.expected_dice.clone()),
             source: manifest.map_or_else(
@@ -117,7 +163,7 @@ fn anatomy(
                 |s| s.expected_source.clone(),
             ),
         },
-        surface: made.records.get(n).cloned().flatten(),
+        surface: parts.made.records.get(n).cloned().flatten(),
     }
 }
 
@@ -161,13 +207,13 @@ fn grid_record(grid: &Grid, loaded: &Loaded) -> GridRecord {
     }
 }
 
-fn model_record(model: &Model, modality: &str) -> ModelRecord {
-    let manifest = model.manifest();
+fn model_record(drawing: &Drawing, modality: &str) -> ModelRecord {
+    let manifest = &drawing.manifest;
     let support = manifest.modalities.iter().find(|m| m.modality == modality);
     ModelRecord {
         name: manifest.name.clone(),
         version: manifest.version.clone(),
-        weights_sha256: model.weights_sha256().to_owned(),
+        weights_sha256: drawing.weights_sha256.clone(),
         license: manifest.license_weights.clone(),
         source: manifest.source.clone(),
         intended_use: manifest.intended_use.clone(),

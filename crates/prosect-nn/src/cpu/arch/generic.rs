@@ -61,16 +61,32 @@ pub(super) unsafe fn convolve_row<V: Vector>(
     // SAFETY: passed on from the caller.
     unsafe {
         match row.vectors {
-            1 => convolve_tiles::<V, 1>(row, &outputs),
-            2 => convolve_tiles::<V, 2>(row, &outputs),
-            _ => convolve_tiles::<V, 3>(row, &outputs),
+            1 => convolve_strided::<V, 1>(row, &outputs),
+            2 => convolve_strided::<V, 2>(row, &outputs),
+            _ => convolve_strided::<V, 3>(row, &outputs),
         }
     }
 }
 
-/// Cuts the row into tiles of (almost) equal size.
+/// Makes the usual strides known to the compiler: a fixed distance between voxels needs no address arithmetic.
 #[inline(always)]
-unsafe fn convolve_tiles<V: Vector, const G: usize>(
+unsafe fn convolve_strided<V: Vector, const G: usize>(
+    row: &ConvRow<'_>,
+    outputs: &[*mut f32; MAX_BLOCKS],
+) {
+    // SAFETY: passed on from the caller.
+    unsafe {
+        match row.step / LANES {
+            1 => convolve_tiles::<V, G, 1>(row, outputs),
+            2 => convolve_tiles::<V, G, 2>(row, outputs),
+            _ => convolve_tiles::<V, G, 0>(row, outputs),
+        }
+    }
+}
+
+/// Cuts the row into tiles of (almost) equal size. `S` is the stride in voxels, 0 for one that is read from `row`.
+#[inline(always)]
+unsafe fn convolve_tiles<V: Vector, const G: usize, const S: usize>(
     row: &ConvRow<'_>,
     outputs: &[*mut f32; MAX_BLOCKS],
 ) {
@@ -83,7 +99,7 @@ unsafe fn convolve_tiles<V: Vector, const G: usize>(
                 match voxels {
                     $($r => if const { $r <= voxels_of_tile::<V>(G) } {
                         // SAFETY: first + voxels is at most the row's width, for which the bounds were asserted.
-                        unsafe { convolve_tile::<V, G, $r>(row, first, outputs) }
+                        unsafe { convolve_tile::<V, G, $r, S>(row, first, outputs) }
                     },)*
                     _ => debug_assert!(false, "a tile holds 1 to 14 voxels"),
                 }
@@ -94,33 +110,36 @@ unsafe fn convolve_tiles<V: Vector, const G: usize>(
 }
 
 #[inline(always)]
-unsafe fn convolve_tile<V: Vector, const G: usize, const R: usize>(
+unsafe fn convolve_tile<V: Vector, const G: usize, const R: usize, const S: usize>(
     row: &ConvRow<'_>,
     first: usize,
     outputs: &[*mut f32; MAX_BLOCKS],
 ) {
     let [k0, k1, k2] = row.kernel;
-    let [block_stride, plane_stride, row_stride] = row.strides;
+    let step = if S == 0 { row.step } else { S * LANES };
     let mut weights = row.weights.as_ptr();
     // SAFETY: offsets stay below the last tap, the weights' length and the outputs' rows, all asserted by the caller.
     unsafe {
-        let corner = row.input.as_ptr().add(first * LANES);
+        let corner = row.input.as_ptr().add(first * step);
         let bias: [V; G] = std::array::from_fn(|g| V::load(row.bias.as_ptr().add(g * V::LANES)));
         let mut sums = [bias; R];
         for block in 0..row.channels.div_ceil(LANES) {
             let lanes = (row.channels - block * LANES).min(LANES);
             for i0 in 0..k0 {
                 for i1 in 0..k1 {
-                    let line =
-                        corner.add(block * block_stride + i0 * plane_stride + i1 * row_stride);
+                    let line = corner.add(
+                        block * row.block_stride
+                            + i0 * row.tap_strides[0]
+                            + i1 * row.tap_strides[1],
+                    );
                     for i2 in 0..k2 {
                         for lane in 0..lanes {
-                            let value = line.add(i2 * LANES + lane);
+                            let value = line.add(i2 * row.tap_strides[2] + lane);
                             let weight: [V; G] =
                                 std::array::from_fn(|g| V::load(weights.add(g * V::LANES)));
                             weights = weights.add(G * V::LANES);
                             for r in 0..R {
-                                let splat = V::splat(value.add(r * LANES));
+                                let splat = V::splat(value.add(r * step));
                                 for g in 0..G {
                                     sums[r][g] = sums[r][g].add_product(splat, weight[g]);
                                 }
@@ -138,7 +157,7 @@ unsafe fn convolve_tile<V: Vector, const G: usize, const R: usize>(
                     if output.is_null() {
                         output
                     } else {
-                        output.add((first + r) * LANES)
+                        output.add((first + r) * row.out_step)
                     }
                 });
                 sums[r][g].store(&places[..blocks]);

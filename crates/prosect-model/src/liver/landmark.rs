@@ -1,46 +1,13 @@
-//! What was done and how long it took: for `case.json` and `run.json`.
+//! What the liver's steps add to the trail: landmarks, boxes and the parts that were found.
 
-use std::time::Instant;
-
-use prosect_base::Progress;
 use prosect_volume::{Grid, IndexBox, VoxelIndex};
 
 use crate::anatomy::{Anatomy, lung_peak};
 use crate::candidate::Candidate;
 use crate::resolution::ras_mm;
+use crate::trail::Trail;
 
-/// Collects as the steps run.
-pub(super) struct Trail<'a> {
-    progress: &'a dyn Progress,
-    pub(super) parameters: Vec<(String, String)>,
-    pub(super) times: Vec<(String, f64)>,
-    running: Option<(String, Instant)>,
-}
-
-impl<'a> Trail<'a> {
-    pub(super) fn begin(progress: &'a dyn Progress) -> Self {
-        Self {
-            progress,
-            parameters: Vec::new(),
-            times: Vec::new(),
-            running: None,
-        }
-    }
-
-    /// A new step begins; the one before it ends.
-    pub(super) fn step(&mut self, name: &str) {
-        self.end_step();
-        self.progress.step(name);
-        self.running = Some((name.to_owned(), Instant::now()));
-    }
-
-    /// The last step ends.
-    pub(super) fn end_step(&mut self) {
-        if let Some((name, begun)) = self.running.take() {
-            self.times.push((name, begun.elapsed().as_secs_f64()));
-        }
-    }
-
+impl Trail<'_> {
     /// The landmarks that were seen.
     pub(super) fn anatomy(&mut self, grid: &Grid, anatomy: &Anatomy) {
         let at = |slice: Option<usize>| {

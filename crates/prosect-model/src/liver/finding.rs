@@ -3,10 +3,10 @@
 use prosect_volume::IndexBox;
 
 use crate::candidate::{Candidate, INSIDE};
+use crate::liver::{Found, Working};
 use crate::manifest::{ManifestStructure, ModalityStatus};
 use crate::output::{ModelFinding, StructureOutput};
 use crate::pass::answered;
-use crate::segment::{Found, Working};
 
 /// Whole livers had at least 0.91, slabs of a lower tip that also took in bowel 0.80 to 0.84.
 const LOW_MEAN_PROBABILITY: f64 = 0.87;
@@ -138,7 +138,7 @@ impl List {
             .filter(|p| **p >= INSIDE)
             .count();
         let ml = voxels as f64 * output.probability.grid().voxel_volume_mm3() / 1000.0;
-        let [low, high] = wanted.plausible_volume_ml;
+        let [low, high] = wanted.plausible_volume_ml.unwrap_or([0.0, f64::INFINITY]);
         if ml < low || ml > high {
             let message = format!(
                 "the {} has {ml:.0} ml; whole ones of adults have {low:.0} to {high:.0} ml",
@@ -154,8 +154,8 @@ impl List {
         let Some((answer, part)) = found.answer.as_ref().zip(around) else {
             return;
         };
-        let input_shape = working.model.manifest().grid.input_shape;
-        let seen = answered(answer.region.shape(), input_shape, working.model.margin());
+        let input_shape = working.recipe.grid.input_shape;
+        let seen = answered(answer.region.shape(), input_shape, working.network.margin);
         let place = |inner: IndexBox| IndexBox {
             start: std::array::from_fn(|a| inner.start[a] + answer.region.start[a]),
             end: std::array::from_fn(|a| inner.end[a] + answer.region.start[a]),

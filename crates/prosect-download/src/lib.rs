@@ -1,0 +1,3 @@
+//! A URL becomes a file: resumable, limited, checked.
+//!
+//! **Architecture invariant:** it knows nothing of models, images or patients; nothing is ever downloaded but on request.

@@ -1,0 +1,209 @@
+//! A finished plane of logits, and what can be said of each of its pixels alone.
+
+use rayon::prelude::*;
+
+use crate::manifest::Heads;
+use crate::nnunet::accumulate::{LANES, PlaneLayout, Precision};
+use crate::nnunet::half::half_step;
+
+/// The part of a padded plane that belongs to the network's grid.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grid2 {
+    pub(crate) layout: PlaneLayout,
+    pub(crate) channels: usize,
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+    /// Padding before the first row and column.
+    pub(crate) before: [usize; 2],
+}
+
+impl Grid2 {
+    /// Where a pixel's first eight channels lie; the next eight lie `block_stride` further.
+    pub(crate) fn offset(&self, row: usize, column: usize) -> usize {
+        ((row + self.before[0]) * self.layout.width + column + self.before[1]) * LANES
+    }
+
+    /// Distance of a pixel's groups of eight channels.
+    pub(crate) fn block_stride(&self) -> usize {
+        self.layout.height * self.layout.width * LANES
+    }
+}
+
+/// A plane of logits and the verdict on each of its pixels.
+pub(crate) struct Finished {
+    logits: Vec<f32>,
+    verdicts: Vec<Verdict>,
+}
+
+/// What one pixel's logits say.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Verdict {
+    /// The winning channel; of regions, one more than the channel that paints last, or 0 for none.
+    pub(crate) winner: u16,
+    /// Probability of the winner less that of the runner-up.
+    pub(crate) confidence: f32,
+    /// How far the winner is before every channel that would win a tie.
+    pub(crate) lead: f32,
+    /// How much of a lead half precision may round away.
+    pub(crate) step: f32,
+}
+
+impl Finished {
+    pub(crate) fn of(
+        logits: Vec<f32>,
+        grid: Grid2,
+        heads: &Heads,
+        precision: Precision,
+    ) -> Self {
+        let mut verdicts = vec![Verdict::default(); grid.height * grid.width];
+        (verdicts.par_chunks_mut(grid.width).enumerate()).for_each_init(
+            || vec![0.0_f32; grid.channels.next_multiple_of(LANES)],
+            |pixel, (row, verdicts)| {
+                for (column, verdict) in verdicts.iter_mut().enumerate() {
+                    read_pixel(&logits, grid, [row, column], pixel);
+                    *verdict = judge(&pixel[..grid.channels], heads, precision);
+                }
+            },
+        );
+        Self { logits, verdicts }
+    }
+
+    pub(crate) fn into_logits(self) -> Vec<f32> {
+        self.logits
+    }
+
+    pub(crate) fn verdict(&self, grid: Grid2, row: usize, column: usize) -> Verdict {
+        self.verdicts[row * grid.width + column]
+    }
+
+    /// Copies a pixel's logits; the buffer has room for whole groups of eight.
+    pub(crate) fn read(&self, grid: Grid2, at: [usize; 2], pixel: &mut [f32]) {
+        read_pixel(&self.logits, grid, at, pixel);
+    }
+}
+
+fn read_pixel(logits: &[f32], grid: Grid2, [row, column]: [usize; 2], pixel: &mut [f32]) {
+    let first = grid.offset(row, column);
+    for (block, eight) in pixel.chunks_exact_mut(LANES).enumerate() {
+        let at = first + block * grid.block_stride();
+        eight.copy_from_slice(&logits[at..at + LANES]);
+    }
+}
+
+/// The winner among a pixel's logits and how sure it is.
+pub(crate) fn judge(logits: &[f32], heads: &Heads, precision: Precision) -> Verdict {
+    match heads {
+        Heads::Labels(_) => judge_labels(logits),
+        Heads::Regions(_) => judge_regions(logits, precision),
+    }
+}
+
+/// The first of the highest logits wins.
+fn judge_labels(logits: &[f32]) -> Verdict {
+    let mut winner = 0;
+    let (mut best, mut second, mut rival) = (f32::NEG_INFINITY, f32::NEG_INFINITY, f32::NEG_INFINITY);
+    for (channel, logit) in logits.iter().enumerate() {
+        if *logit > best {
+            rival = best;
+            second = best;
+            best = *logit;
+            winner = channel;
+        } else if *logit > second {
+            second = *logit;
+        }
+    }
+    Verdict {
+        winner: winner as u16,
+        confidence: (1.0 - exp(second - best)) / exponential_sum(logits, best),
+        lead: best - rival,
+        step: half_step(best.abs()),
+    }
+}
+
+/// The last channel whose sigmoid exceeds one half wins.
+fn judge_regions(logits: &[f32], precision: Precision) -> Verdict {
+    let last = logits.iter().rposition(|logit| is_inside(*logit, precision));
+    let weakest = logits.iter().fold(f32::INFINITY, |m, logit| m.min(logit.abs()));
+    Verdict {
+        winner: last.map_or(0, |channel| channel as u16 + 1),
+        // 2 sigmoid(x) - 1 is the hyperbolic tangent of half of x.
+        confidence: (weakest / 2.0).tanh(),
+        lead: last.map_or(f32::INFINITY, |channel| logits[channel]),
+        // Far above anything at which a sigmoid in single precision is not yet above one half.
+        step: 1e-5,
+    }
+}
+
+/// Whether a sigmoid exceeds one half. In compat its rounding in single precision counts, which
+/// keeps the smallest positive logits outside.
+pub(crate) fn is_inside(logit: f32, precision: Precision) -> bool {
+    match precision {
+        Precision::Single => logit > 0.0,
+        Precision::Half => 1.0 / (1.0 + (-logit).exp()) > 0.5,
+    }
+}
+
+/// The sum of exponentials, each less the highest logit.
+fn exponential_sum(logits: &[f32], best: f32) -> f32 {
+    let mut partial = [0.0_f32; LANES];
+    let eights = logits.chunks_exact(LANES);
+    let rest = eights.remainder();
+    for eight in eights {
+        for (sum, logit) in partial.iter_mut().zip(eight) {
+            *sum += exp(logit - best);
+        }
+    }
+    partial.iter().sum::<f32>() + rest.iter().map(|logit| exp(logit - best)).sum::<f32>()
+}
+
+/// The exponential of a number that is not positive, to seven digits: enough for a confidence of
+/// eight bits, the same on every machine, and many at a time.
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    const LOG2_E: f32 = std::f32::consts::LOG2_E;
+    let scaled = (x.max(-80.0) * LOG2_E).min(0.0);
+    // Adding and taking off 1.5 * 2^23 rounds to an integer.
+    let whole = (scaled + 12_582_912.0) - 12_582_912.0;
+    let f = scaled - whole;
+    // 2^f for |f| <= 1/2: the Taylor series of exp(f ln 2).
+    let p = 1.0
+        + f * (0.693_147_2
+            + f * (0.240_226_5 + f * (0.055_504_11 + f * (0.009_618_129 + f * 0.001_333_355_8))));
+    p * f32::from_bits(((whole as i32 + 127) as u32) << 23)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{exp, judge};
+    use crate::manifest::Heads;
+    use crate::nnunet::accumulate::Precision;
+
+    #[test]
+    fn the_exponential_is_close() {
+        for n in 0..8000 {
+            let x = -(n as f32) / 100.0;
+            // 1e-6: the series and a few roundings.
+            assert!((exp(x) - x.exp()).abs() <= 1e-6 * x.exp() + 1e-34, "{x}");
+        }
+        assert!(exp(f32::NEG_INFINITY) < 1e-30);
+    }
+
+    #[track_caller]
+    fn check(heads: &Heads, logits: &[f32], winner: u16, confidence: f32) {
+        let verdict = judge(logits, heads, Precision::Single);
+        assert_eq!(verdict.winner, winner);
+        assert!((verdict.confidence - confidence).abs() < 1e-5, "{verdict:?}");
+    }
+
+    #[test]
+    fn the_first_of_the_highest_wins_and_the_last_region_paints() {
+        let labels = Heads::Labels(vec![0, 1, 2]);
+        check(&labels, &[1.0, 1.0, 0.0], 0, 0.0);
+        let sum = 1.0 + (-2.0_f32).exp() + (-3.0_f32).exp();
+        check(&labels, &[0.0, 3.0, 1.0], 1, (1.0 - (-2.0_f32).exp()) / sum);
+        let regions = Heads::Regions(vec![1, 2]);
+        check(&regions, &[-2.0, -9.0], 0, 1.0_f32.tanh());
+        check(&regions, &[5.0, -9.0], 1, 2.5_f32.tanh());
+        check(&regions, &[5.0, 0.2], 2, 0.1_f32.tanh());
+    }
+}

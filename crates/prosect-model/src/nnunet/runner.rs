@@ -1,0 +1,525 @@
+//! One trained nnU-Net on one image: preprocess, patches, and labels as planes are finished.
+
+use std::sync::{Mutex, PoisonError};
+
+use prosect_nn::control::RunControl;
+use prosect_volume::{Grid, Volume};
+use rayon::prelude::*;
+
+use crate::error::ModelError;
+use crate::manifest::Part;
+use crate::model::Model;
+use crate::nnunet::accumulate::{Accumulator, Contribution, PlaneLayout, Precision};
+use crate::nnunet::engine::Engine;
+use crate::nnunet::export::{Exporter, Grid2};
+use crate::nnunet::half::round_to_half;
+use crate::nnunet::npy::NpyFile;
+use crate::nnunet::preprocess::{Geometry, Preprocessed};
+use crate::nnunet::spacing::separate_axis;
+use crate::nnunet::target::{Merged, Places, Target};
+use crate::nnunet::tiling::{Tiling, mirrorings};
+use crate::nnunet::window::weights;
+use crate::segment::Case;
+
+/// Runs one part of a model.
+pub(crate) struct PartRunner<'a> {
+    case: &'a Case<'a>,
+    model: &'a Model,
+    part: &'a Part,
+    /// The share of the whole progress that is this part's: where it begins and how much it is.
+    progress: [f64; 2],
+}
+
+/// The sums of one run.
+struct Sums {
+    /// One, or one for each fold where each is rounded for itself.
+    accumulators: Vec<Accumulator>,
+    n_folds: usize,
+    precision: Precision,
+}
+
+impl<'a> PartRunner<'a> {
+    pub(crate) fn new(case: &'a Case<'a>, model: &'a Model, part: &'a Part) -> Self {
+        Self {
+            case,
+            model,
+            part,
+            progress: [0.0, 1.0],
+        }
+    }
+
+    /// Tells its progress as a share of a longer work: `[begin, length]`.
+    pub(crate) fn within(mut self, progress: [f64; 2]) -> Self {
+        self.progress = progress;
+        self
+    }
+
+    /// Segments `images`, one for each input channel on one grid, and merges what is found into
+    /// `merged` at the target's voxels.
+    pub(crate) fn run(
+        &self,
+        images: &[&Volume<f32>],
+        target: &Target,
+        merged: &mut Merged,
+    ) -> Result<(), ModelError> {
+        let input = self.preprocess(images)?;
+        self.case.cancel.check()?;
+        self.predict(&input, target, merged)
+    }
+
+    /// The network's input. The images must hold finite numbers only.
+    pub(crate) fn preprocess(&self, images: &[&Volume<f32>]) -> Result<Preprocessed, ModelError> {
+        require_channels(self.model, self.part, images.len())?;
+        let input = Preprocessed::of(self.part, images).map_err(|reason| ModelError::Image {
+            model: self.model.manifest().name.clone(),
+            reason,
+        })?;
+        if let Some(folder) = &self.case.options.intermediate {
+            let [n0, n1, n2] = input.shape();
+            let channels = self.part.channels.len();
+            let path = folder.join(self.file_name("preprocessed"));
+            let mut file = NpyFile::create(&path, [channels, n0, n1, n2])?;
+            for (n, plane) in input.values.chunks_exact(n1 * n2).enumerate() {
+                file.write([n / n0, n % n0, 0], plane.iter().copied())?;
+            }
+        }
+        Ok(input)
+    }
+
+    /// Runs the network over all patches.
+    pub(crate) fn predict(
+        &self,
+        input: &Preprocessed,
+        target: &Target,
+        merged: &mut Merged,
+    ) -> Result<(), ModelError> {
+        let tiling = self.tiling(input.shape());
+        let places = Places::of(target, &input.geometry, self.orders(&input.geometry));
+        places.doubt_outside(merged);
+        let grid = self.grid2(&tiling);
+        let precision = self.precision();
+        let mut exporter = Exporter::new(
+            &self.part.heads,
+            precision,
+            grid,
+            tiling.shape[0],
+            places,
+        );
+        let mut logits_file = self.logits_file(&tiling)?;
+        let mut sums = Sums::new(grid.layout, precision, self.part.folds.len());
+        let kernel = weights(tiling.patch);
+        let mut engine = self.load(0, &tiling, input)?;
+        (self.model).require_self_test(
+            &self.part.self_test,
+            engine.network(),
+            self.case.options.threads,
+        )?;
+        let mut loaded = 0;
+        for row in 0..tiling.starts[0].len() {
+            sums.extend_to(tiling.starts[0][row] + tiling.patch[0]);
+            for fold in 0..self.part.folds.len() {
+                if fold != loaded {
+                    drop(engine);
+                    engine = self.load(fold, &tiling, input)?;
+                    loaded = fold;
+                }
+                self.run_row([row, fold], &tiling, &engine, input, &kernel, &sums)?;
+            }
+            for padded in tiling.finished_planes(row) {
+                let plane = sums.release().ok_or_else(|| ModelError::Overflow {
+                    model: self.model.manifest().name.clone(),
+                })?;
+                let inside = (padded.checked_sub(tiling.before[0])).filter(|p| *p < tiling.shape[0]);
+                let Some(index) = inside else {
+                    sums.recycle(plane);
+                    continue;
+                };
+                if let Some(file) = &mut logits_file {
+                    write_plane(file, index, &plane, grid)?;
+                }
+                if let Some(used) = exporter.push(plane, merged)? {
+                    sums.recycle(used);
+                }
+                self.case.cancel.check()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs every patch of a row, each with all its mirrored passes.
+    fn run_row(
+        &self,
+        [row, fold]: [usize; 2],
+        tiling: &Tiling,
+        engine: &Engine,
+        input: &Preprocessed,
+        kernel: &[f32],
+        sums: &Sums,
+    ) -> Result<(), ModelError> {
+        let passes = self.passes();
+        let [p0, p1, p2] = tiling.patch;
+        let mut patch = vec![0.0_f32; self.part.channels.len() * p0 * p1 * p2];
+        let total = (tiling.n_patches() * passes.len() * self.part.folds.len()) as f64;
+        let mut done = ((row * self.part.folds.len() + fold)
+            * tiling.starts[1].len()
+            * tiling.starts[2].len()
+            * passes.len()) as f64;
+        let (accumulator, counts) = sums.of_fold(fold);
+        let is_canceled = || self.case.cancel.is_requested();
+        let mut mirrored = MirroredPatch::new(
+            sums.precision == Precision::Half && passes.len() > 1,
+            p0,
+        );
+        for s1 in &tiling.starts[1] {
+            for s2 in &tiling.starts[2] {
+                let start = [tiling.starts[0][row], *s1, *s2];
+                let contribute = |d0: usize, logits: &[f32], contribution: Contribution<'_>| {
+                    accumulator.add(
+                        start[0] + d0,
+                        &Contribution {
+                            logits,
+                            weights: &kernel[d0 * p1 * p2..(d0 + 1) * p1 * p2],
+                            ..contribution
+                        },
+                    );
+                };
+                let plain = Contribution {
+                    logits: &[],
+                    weights: &[],
+                    patch: [p1, p2],
+                    at: [*s1, *s2],
+                    flipped: [false; 2],
+                    share: 1.0,
+                    counts,
+                };
+                for (pass, flipped) in passes.iter().enumerate() {
+                    tiling.cut(&input.values, start, *flipped, &mut patch);
+                    let before = done;
+                    let progress = |fraction: f64| {
+                        let [begin, length] = self.progress;
+                        let fraction = (before + fraction) / total;
+                        self.case.progress.fraction(begin + length * fraction);
+                    };
+                    let control = RunControl {
+                        threads: self.case.options.threads,
+                        cancel: &is_canceled,
+                        progress: &progress,
+                    };
+                    let share = 1.0 / passes.len() as f32;
+                    engine.run(self.model, &patch, &control, &|d0, logits| {
+                        let d0 = if flipped[0] { p0 - 1 - d0 } else { d0 };
+                        let flipped = [flipped[1], flipped[2]];
+                        if mirrored.is_used {
+                            mirrored.add(d0, logits, [p1, p2], flipped, pass == 0);
+                        } else {
+                            let contribution = Contribution {
+                                flipped,
+                                share,
+                                counts: counts && pass == 0,
+                                ..plain
+                            };
+                            contribute(d0, logits, contribution);
+                        }
+                    })?;
+                    done += 1.0;
+                }
+                if mirrored.is_used {
+                    let n_passes = passes.len() as f32;
+                    mirrored.take(n_passes, &|d0, logits| contribute(d0, logits, plain));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The sets of mirrored axes that are run.
+    fn passes(&self) -> Vec<[bool; 3]> {
+        if self.case.options.mirroring {
+            mirrorings(&self.part.mirror_axes)
+        } else {
+            mirrorings(&[])
+        }
+    }
+
+    fn precision(&self) -> Precision {
+        if self.case.options.compat {
+            Precision::Half
+        } else {
+            Precision::Single
+        }
+    }
+
+    fn tiling(&self, shape: [usize; 3]) -> Tiling {
+        let step = self.case.options.step.unwrap_or(self.part.step);
+        Tiling::new(shape, self.part.patch_size, step)
+    }
+
+    fn grid2(&self, tiling: &Tiling) -> Grid2 {
+        let channels = self.part.heads.values().len();
+        Grid2 {
+            layout: PlaneLayout {
+                channels,
+                height: tiling.padded[1],
+                width: tiling.padded[2],
+            },
+            channels,
+            height: tiling.shape[1],
+            width: tiling.shape[2],
+            before: [tiling.before[1], tiling.before[2]],
+        }
+    }
+
+    /// Spline orders of the way back, along the tensor's axes.
+    fn orders(&self, geometry: &Geometry) -> [u8; 3] {
+        let resampling = self.part.logits_resampling;
+        let apart = separate_axis(resampling, self.part.spacing_mm, geometry.spacing_mm);
+        [0, 1, 2].map(|a| {
+            if apart == Some(a) {
+                resampling.order_z
+            } else {
+                resampling.order
+            }
+        })
+    }
+
+    fn load(
+        &self,
+        fold: usize,
+        tiling: &Tiling,
+        input: &Preprocessed,
+    ) -> Result<Engine, ModelError> {
+        let allowed = self.case.options.max_ram_bytes;
+        let others = self.bytes_beside_engine(tiling, self.case.image.grid())
+            + 4 * input.values.len() as u64;
+        let left = match allowed {
+            None => None,
+            Some(allowed) if allowed > others => Some(allowed - others),
+            Some(allowed) => {
+                return Err(ModelError::Memory {
+                    model: self.model.manifest().name.clone(),
+                    needed_bytes: others,
+                    allowed_bytes: allowed,
+                });
+            }
+        };
+        Engine::load(
+            self.model,
+            self.part,
+            &self.part.folds[fold],
+            self.case.options,
+            left,
+        )
+    }
+
+    /// Memory while patches run, without the network's and its input's: the image, the answer, the
+    /// sums and one patch.
+    fn bytes_beside_engine(&self, tiling: &Tiling, source: &Grid) -> u64 {
+        let layout = self.grid2(tiling).layout;
+        let patch: usize = tiling.patch.iter().product();
+        let folds = if self.precision() == Precision::Half {
+            self.part.folds.len()
+        } else {
+            1
+        };
+        // Two more planes wait for their neighbors to be exported.
+        let planes = (tiling.patch[0] + 2) * folds;
+        let plane = 4 * (layout.len() + layout.height * layout.width);
+        let mirrored = if self.precision() == Precision::Half && self.passes().len() > 1 {
+            4 * patch * layout.blocks() * 8
+        } else {
+            0
+        };
+        // The image is f32; labels and doubts take three bytes for each voxel.
+        let volumes = source.n_voxels() * 7;
+        (volumes + planes * plane + mirrored + 4 * patch * (1 + self.part.channels.len())) as u64
+    }
+
+    /// Most memory that a run on an image of this grid takes, the image included.
+    pub(crate) fn predict_bytes(&self, source: &Grid) -> Result<u64, ModelError> {
+        let geometry = Geometry::largest(self.part, source);
+        let tiling = self.tiling(geometry.shape);
+        let engine = Engine::load(
+            self.model,
+            self.part,
+            &self.part.folds[0],
+            self.case.options,
+            None,
+        )?;
+        let channels = self.part.channels.len();
+        let n_voxels: usize = geometry.shape.iter().product();
+        let input = 4 * (n_voxels * channels) as u64;
+        Ok(self.bytes_beside_engine(&tiling, source) + input + engine.bytes())
+    }
+
+    fn logits_file(&self, tiling: &Tiling) -> Result<Option<NpyFile>, ModelError> {
+        let Some(folder) = &self.case.options.intermediate else {
+            return Ok(None);
+        };
+        let [n0, n1, n2] = tiling.shape;
+        let channels = self.part.heads.values().len();
+        let path = folder.join(self.file_name("logits"));
+        NpyFile::create(&path, [channels, n0, n1, n2]).map(Some)
+    }
+
+    /// `logits.npy`; of a model of several parts `logits_291.npy`.
+    fn file_name(&self, what: &str) -> String {
+        let n_parts = self.model.manifest().recipe.weights().len() / self.part.folds.len().max(1);
+        if n_parts > 1 {
+            format!("{what}_{}.npy", self.part.id)
+        } else {
+            format!("{what}.npy")
+        }
+    }
+}
+
+/// Refuses images that the part's channels do not fit.
+pub(crate) fn require_channels(
+    model: &Model,
+    part: &Part,
+    n_images: usize,
+) -> Result<(), ModelError> {
+    if part.channels.len() == n_images {
+        return Ok(());
+    }
+    let names: Vec<&str> = part.channels.iter().map(|c| c.name.as_str()).collect();
+    Err(ModelError::Channels {
+        model: model.manifest().name.clone(),
+        expected: part.channels.len(),
+        names: names.join(", "),
+        found: n_images,
+    })
+}
+
+impl Sums {
+    fn new(layout: PlaneLayout, precision: Precision, n_folds: usize) -> Self {
+        let n = if precision == Precision::Half { n_folds } else { 1 };
+        Self {
+            accumulators: (0..n).map(|_| Accumulator::new(layout, precision)).collect(),
+            n_folds,
+            precision,
+        }
+    }
+
+    /// The sums that a fold adds to, and whether its weights count.
+    fn of_fold(&self, fold: usize) -> (&Accumulator, bool) {
+        match self.precision {
+            Precision::Half => (&self.accumulators[fold], true),
+            Precision::Single => (&self.accumulators[0], fold == 0),
+        }
+    }
+
+    fn extend_to(&mut self, end: usize) {
+        for accumulator in &mut self.accumulators {
+            accumulator.extend_to(end);
+        }
+    }
+
+    /// The mean of the folds at the next plane; `None` when a value is not finite.
+    fn release(&mut self) -> Option<Vec<f32>> {
+        if self.precision == Precision::Single {
+            return self.accumulators[0].release(self.n_folds as f32);
+        }
+        let mut mean: Option<Vec<f32>> = None;
+        for accumulator in &mut self.accumulators {
+            let plane = accumulator.release(1.0)?;
+            match &mut mean {
+                None => mean = Some(plane),
+                Some(mean) => {
+                    for (sum, value) in mean.iter_mut().zip(&plane) {
+                        *sum = round_to_half(*sum + value);
+                    }
+                    accumulator.recycle(plane);
+                }
+            }
+        }
+        let mut mean = mean?;
+        if self.n_folds > 1 {
+            for value in &mut mean {
+                *value = round_to_half(*value / self.n_folds as f32);
+            }
+        }
+        mean.iter().all(|value| value.is_finite()).then_some(mean)
+    }
+
+    fn recycle(&mut self, plane: Vec<f32>) {
+        self.accumulators[0].recycle(plane);
+    }
+}
+
+/// The sum of a patch's mirrored passes, where it is rounded only once all are there.
+struct MirroredPatch {
+    is_used: bool,
+    planes: Vec<Mutex<Vec<f32>>>,
+}
+
+impl MirroredPatch {
+    fn new(is_used: bool, depth: usize) -> Self {
+        let depth = if is_used { depth } else { 0 };
+        Self {
+            is_used,
+            planes: (0..depth).map(|_| Mutex::default()).collect(),
+        }
+    }
+
+    fn add(
+        &self,
+        d0: usize,
+        logits: &[f32],
+        [height, width]: [usize; 2],
+        flipped: [bool; 2],
+        is_first: bool,
+    ) {
+        let mut plane = self.planes[d0].lock().unwrap_or_else(PoisonError::into_inner);
+        if is_first {
+            plane.clear();
+            plane.extend_from_slice(logits);
+            return;
+        }
+        let rows = plane.chunks_exact_mut(width * 8);
+        for (n, to) in rows.enumerate() {
+            let (block, row) = (n / height, n % height);
+            let row = if flipped[0] { height - 1 - row } else { row };
+            let from = &logits[(block * height + row) * width * 8..][..width * 8];
+            let pixels = to.chunks_exact_mut(8);
+            if flipped[1] {
+                for (to, from) in pixels.zip(from.chunks_exact(8).rev()) {
+                    add_to(to, from);
+                }
+            } else {
+                add_to(to, from);
+            }
+        }
+    }
+
+    fn take(&mut self, n_passes: f32, take: &(dyn Fn(usize, &[f32]) + Sync)) {
+        self.planes.par_iter_mut().enumerate().for_each(|(d0, plane)| {
+            let plane = plane.get_mut().unwrap_or_else(PoisonError::into_inner);
+            for value in plane.iter_mut() {
+                *value /= n_passes;
+            }
+            take(d0, plane);
+        });
+    }
+}
+
+fn add_to(to: &mut [f32], from: &[f32]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to += from;
+    }
+}
+
+fn write_plane(
+    file: &mut NpyFile,
+    index: usize,
+    plane: &[f32],
+    grid: Grid2,
+) -> Result<(), ModelError> {
+    for channel in 0..grid.channels {
+        let block = channel / 8 * grid.block_stride() + channel % 8;
+        let values = (0..grid.height).flat_map(|row| {
+            (0..grid.width).map(move |column| plane[block + grid.offset(row, column)])
+        });
+        file.write([channel, index, 0], values)?;
+    }
+    Ok(())
+}
