@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Segment(Segment),
     /// List the models, or show one
     Models(Models),
+    /// Time a model's network on this machine
+    Bench(crate::bench::Bench),
 }
 
 impl Command {
@@ -41,6 +43,7 @@ impl Command {
             Self::Demo(demo) => demo.run.threads,
             Self::Segment(segment) => segment.run.threads,
             Self::Inspect(_) | Self::Models(_) => None,
+            Self::Bench(bench) => bench.threads(),
         }
     }
 
@@ -50,6 +53,7 @@ impl Command {
             Self::Demo(demo) => demo.run.json,
             Self::Segment(segment) => segment.run.json,
             Self::Inspect(inspect) => inspect.json,
+            Self::Bench(bench) => bench.json(),
             Self::Models(models) => match &models.command {
                 ModelsCommand::List(list) => list.json,
                 ModelsCommand::Info(info) => info.json,

@@ -9,8 +9,10 @@ use std::time::Instant;
 use clap::{Args, Subcommand};
 use prosect::model::{Model, ModelStore, Recipe};
 use prosect::nn::control::RunControl;
+use prosect::nn::error::NetworkError;
 use prosect::nn::isa::Isa;
-use prosect::nn::network::{Network, PlanOptions};
+use prosect::nn::network::Network;
+use prosect::nn::plan::PlanOptions;
 use serde_json::json;
 
 use crate::Done;
@@ -210,14 +212,14 @@ fn measure(
         threads: session.threads,
         max_bytes: arguments.max_ram_mib.map(|mebibytes| mebibytes << 20),
     };
-    let plan = network.plan_within(patch, &options)?;
+    let plan = network.plan_within(patch, &options).map_err(refused)?;
     let input = values(network.graph().input_channels() * patch.iter().product::<usize>());
     // What is resident by now (the program, the weights, the input) stays while the network runs.
     let resident = status_bytes("VmRSS:")
         .unwrap_or(network.weight_bytes() + 4 * input.len() as u64);
     let predicted_peak_bytes = resident + plan.peak_bytes();
 
-    let mut workspace = network.workspace(&plan)?;
+    let mut workspace = network.workspace(&plan).map_err(refused)?;
     let control = RunControl::with_threads(session.threads);
     let mut seconds = Vec::with_capacity(arguments.runs);
     let mut cpu_seconds = Vec::with_capacity(arguments.runs);
@@ -226,7 +228,9 @@ fn measure(
             return Err(Failure::request("canceled".to_owned(), "run it again"));
         }
         let (start, cpu_start) = (Instant::now(), cpu_seconds_so_far());
-        network.run_planes(&plan, &mut workspace, &input, &|_plane| {}, &control)?;
+        network
+            .run_planes(&plan, &mut workspace, &input, &|_plane| {}, &control)
+            .map_err(refused)?;
         if run > 0 {
             seconds.push(start.elapsed().as_secs_f64());
             cpu_seconds.extend(cpu_start.zip(cpu_seconds_so_far()).map(|(from, to)| to - from));
@@ -242,6 +246,13 @@ fn measure(
         predicted_peak_bytes,
         peak_rss_bytes: status_bytes("VmHWM:"),
     })
+}
+
+fn refused(error: NetworkError) -> Failure {
+    Failure::request(
+        error.to_string(),
+        "choose another --patch or more memory; `prosect models info` shows the model's own patch",
+    )
 }
 
 /// The middle of sorted values, or the mean of the two in the middle.

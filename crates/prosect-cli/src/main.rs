@@ -9,6 +9,7 @@ mod failure;
 mod memory;
 mod inspect;
 mod models;
+mod bench;
 mod segment;
 mod demo;
 mod summary;
@@ -55,5 +56,6 @@ fn run(command: &Command, session: &Session) -> Result<Done, Failure> {
         Command::Inspect(inspect) => inspect::run(inspect, session),
         Command::Segment(segment) => segment::run(segment, session),
         Command::Models(models) => models::run(models),
+        Command::Bench(bench) => bench::run(bench, session),
     }
 }

@@ -2,6 +2,7 @@
 //! it prints well, and shows dark or light as the reader's system wishes.
 
 mod page;
+mod structures;
 mod text;
 
 pub use page::{Picture, write_report};

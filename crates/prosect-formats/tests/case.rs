@@ -3,15 +3,23 @@
 use prosect_formats::case::{CaseRecord, FORMAT_VERSION, Severity};
 
 const VERSION_1: &str = include_str!("golden/case-1.json");
+const VERSION_2: &str = include_str!("golden/case-2.json");
 
-#[test]
-fn version_1_reads_and_writes_the_same() {
-    let case: CaseRecord = serde_json::from_str(VERSION_1).unwrap();
-    assert_eq!(case.format_version, FORMAT_VERSION);
+#[track_caller]
+fn check(text: &str, version: u32, mean_intensity: Option<f64>) {
+    let case: CaseRecord = serde_json::from_str(text).unwrap();
+    assert_eq!(case.format_version, version);
     assert_eq!(case.structures[0].property_type.value, "10200004");
+    assert_eq!(case.structures[0].mean_intensity, mean_intensity);
     assert_eq!(case.findings[0].severity, Severity::Check);
     let written = serde_json::to_string_pretty(&case).unwrap() + "\n";
-    assert_eq!(written, VERSION_1);
+    assert_eq!(written, text);
+}
+
+#[test]
+fn every_version_reads_and_writes_the_same() {
+    check(VERSION_1, 1, None);
+    check(VERSION_2, FORMAT_VERSION, Some(104.37));
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::nnunet::{self, PartMade, PartSettings, Trained};
 use crate::options::{Draft, ImportOptions, ImportReport};
 use crate::source::Source;
 use crate::structures::{plain_name, structures};
+use crate::tfjs;
 use crate::totalsegmentator;
 use crate::write::Stage;
 
@@ -41,6 +42,10 @@ pub fn import(
     }
     let mut stage = Stage::begin(&options.models)?;
     // D: each further format is asked here, before nnU-Net's folders.
+    if tfjs::recognizes(&source) {
+        let draft = tfjs::import(&source, options, &stage, (progress, cancel))?;
+        return finish(stage, draft, "a model of TensorFlow.js", options);
+    }
     let found = nnunet::find(&source);
     if found.is_empty() {
         return Err(unrecognized(&source));

@@ -52,18 +52,6 @@ impl ModelFiles {
             found,
         })
     }
-
-    /// Size of a file, without reading it; 0 if it is not there.
-    pub(crate) fn len(&self, file: &FileRef) -> u64 {
-        match self {
-            Self::Folder(folder) => {
-                fs::metadata(folder.join(&file.name)).map_or(0, |found| found.len())
-            }
-            Self::Shipped(files) => (files.iter())
-                .find(|(name, _)| *name == file.name)
-                .map_or(0, |(_, bytes)| bytes.len() as u64),
-        }
-    }
 }
 
 /// SHA-256 digests and their like, as text.

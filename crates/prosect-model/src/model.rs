@@ -5,11 +5,14 @@ use prosect_nn::isa::Isa;
 use prosect_nn::network::Network;
 use prosect_nn::plan::Plan;
 use prosect_nn::weights::Weights;
+use prosect_volume::Grid;
 use sha2::{Digest, Sha256};
 
 use crate::error::ModelError;
 use crate::files::{ModelFiles, hexadecimal};
 use crate::manifest::{FileRef, LiverRecipe, Manifest, Recipe, SelfTest};
+use crate::nnunet;
+use crate::segment::SegmentOptions;
 
 /// A manifest with its files, all checksums verified once.
 #[derive(Debug)]
@@ -97,7 +100,7 @@ impl Model {
     }
 
     /// Loads a network of this model, its files verified again.
-    pub(crate) fn load_network(
+    pub fn load_network(
         &self,
         network: &FileRef,
         weights: &FileRef,
@@ -109,9 +112,8 @@ impl Model {
         let text = std::str::from_utf8(&description)
             .map_err(|_| self.refused(format!("{} is not UTF-8 text", network.name)))?;
         let graph = Graph::from_json(text).map_err(&failed)?;
-        let bytes = self.files.read(name, weights)?;
-        let weights = Weights::from_safetensors(&bytes).map_err(&failed)?;
-        drop(bytes);
+        let bytes = self.files.read(name, weights)?.into_owned();
+        let weights = Weights::from_vec(bytes).map_err(&failed)?;
         Network::load(&graph, &weights, isa.unwrap_or_else(Isa::detect)).map_err(&failed)
     }
 
@@ -174,9 +176,26 @@ impl Model {
         self.require_self_test(test, &network, threads)
     }
 
-    /// Where the model's files lie.
-    pub(crate) fn files(&self) -> &ModelFiles {
-        &self.files
+    /// Most memory that a run on an image of this grid takes, the image and the answer included: the
+    /// largest of its parts, if nothing of the image is cropped. `None` for recipes that do not tell.
+    ///
+    /// # Errors
+    /// What keeps the network from being loaded or planned.
+    pub fn predict_bytes(
+        &self,
+        grid: &Grid,
+        options: &SegmentOptions<'_>,
+    ) -> Result<Option<u64>, ModelError> {
+        match &self.manifest.recipe {
+            Recipe::NnUnet(recipe) if recipe.totalsegmentator.is_none() => {
+                let mut most = 0;
+                for part in &recipe.parts {
+                    most = most.max(nnunet::predict_bytes(self, part, grid, options)?);
+                }
+                Ok(Some(most))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// A manifest that its own files contradict.

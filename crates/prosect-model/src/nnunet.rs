@@ -30,8 +30,8 @@ use crate::model::Model;
 use crate::output::{Answer, ModelFinding, ModelOutput};
 use crate::segment::Case;
 use crate::trail::Trail;
-pub(crate) use runner::PartRunner;
-pub(crate) use target::{Merged, Target};
+pub(crate) use runner::{PartRunner, predict_bytes};
+pub(crate) use target::{Merged, Target, merge};
 
 /// Segments an image with the parts of an nnU-Net that TotalSegmentator did not make.
 pub(crate) fn segment(

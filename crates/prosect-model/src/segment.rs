@@ -9,11 +9,13 @@ use prosect_volume::Volume;
 use crate::error::ModelError;
 use crate::lesion;
 use crate::liver;
+use crate::meshnet;
 use crate::manifest::{ModalitySupport, Recipe};
 use crate::model::Model;
 use crate::nnunet;
 use crate::output::ModelOutput;
 use crate::store::ModelStore;
+use crate::totalsegmentator;
 
 /// How a model is run. What a recipe has no use for is left aside.
 #[derive(Clone, Debug)]
@@ -95,13 +97,11 @@ pub fn segment(
     match &model.manifest().recipe {
         Recipe::Liver(recipe) => liver::segment(&case, model, recipe),
         Recipe::LiverLesion(recipe) => lesion::segment(&case, model, recipe),
-        Recipe::NnUnet(recipe) if recipe.totalsegmentator.is_none() => {
-            nnunet::segment(&case, model, recipe)
-        }
-        recipe => Err(ModelError::Recipe {
-            model: model.manifest().name.clone(),
-            recipe: recipe.name(),
-        }),
+        Recipe::MeshNet(recipe) => meshnet::segment(&case, model, recipe),
+        Recipe::NnUnet(recipe) => match &recipe.totalsegmentator {
+            None => nnunet::segment(&case, model, recipe),
+            Some(steps) => totalsegmentator::segment(&case, model, recipe, steps),
+        },
     }
 }
 

@@ -191,13 +191,8 @@ impl<'a> Job<'a> {
             return Ok(None);
         };
         let values: Result<BTreeSet<u16>, ModelError> =
-            names.iter().map(|name| self.value_of(name)).collect();
+            names.iter().map(|name| value_in(self.model, name)).collect();
         values.map(Some)
-    }
-
-    /// The label value of a structure of this model.
-    fn value_of(&self, name: &str) -> Result<u16, ModelError> {
-        value_in(self.model, name)
     }
 
     /// The parts that give one of the values.
@@ -354,8 +349,8 @@ impl<'a> Job<'a> {
     /// The values of the spine's two ends.
     fn spine(&self) -> Result<postprocess::Spine, ModelError> {
         Ok(postprocess::Spine {
-            c1: self.value_of("vertebrae_C1")?,
-            l5: self.value_of("vertebrae_L5")?,
+            c1: value_in(self.model, "vertebrae_C1")?,
+            l5: value_in(self.model, "vertebrae_L5")?,
         })
     }
 
@@ -378,8 +373,8 @@ impl<'a> Job<'a> {
         match self.task.cleanup {
             task::Cleanup::None => {}
             task::Cleanup::Body => {
-                postprocess::keep_largest_blob(labels, self.value_of("body_trunc")?);
-                let extremities = self.value_of("body_extremities")?;
+                postprocess::keep_largest_blob(labels, value_in(self.model, "body_trunc")?);
+                let extremities = value_in(self.model, "body_extremities")?;
                 postprocess::remove_small_blobs(labels, extremities, 50_000.0, zooms_mm);
             }
             task::Cleanup::Vertebrae => {
@@ -396,10 +391,10 @@ fn values_in(model: &Model, names: &[String]) -> Result<Vec<u16>, ModelError> {
     names.iter().map(|name| value_in(model, name)).collect()
 }
 
-/// The label value of a structure by name, in any case of letters.
+/// The label value of a structure by name.
 fn value_in(model: &Model, name: &str) -> Result<u16, ModelError> {
     let structures = &model.manifest().structures;
-    let found = structures.iter().find(|s| s.structure.name.eq_ignore_ascii_case(name));
+    let found = structures.iter().find(|s| s.structure.name == name);
     found.map(|s| s.label_value).ok_or_else(|| {
         let known: Vec<&str> = structures.iter().map(|s| s.structure.name.as_str()).collect();
         ModelError::UnknownStructure {

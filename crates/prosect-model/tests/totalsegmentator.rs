@@ -129,8 +129,10 @@ fn structure(name: &str, label_value: u16) -> ManifestStructure {
         structure: known.unwrap_or_else(|| Structure {
             name: name.into(),
             category: code("A", "Anatomical Structure"),
-            code: code(&name[..name.len().min(16)], name),
-            modifiers: Vec::new(),
+            property_type: code(&name[..name.len().min(16)], name),
+            type_modifier: None,
+            region: None,
+            region_modifier: None,
             color: Rgb([90, 60, 30]),
         }),
         label_value,

@@ -1,61 +1,139 @@
-//! Runs a network on an array in a file of `NumPy`: `run_network GRAPH WEIGHTS INPUT.npy OUTPUT.npy [--isa NAME] [--threads N] [--repeat N]`.
+//! Runs a network on an array in a file of `NumPy`, or on a synthetic one, and says what it took:
 //!
-//! Input and output are little-endian f32, `[channels][d0][d1][d2]`. The comparison with other people's software calls it.
+//! `run_network GRAPH WEIGHTS INPUT.npy|D0,D1,D2 [OUTPUT.npy] [--isa NAME] [--threads N] [--repeat N] [--max-bytes N]`
+//!
+//! Input and output are little-endian f32, `[channels][d0][d1][d2]`. Without an output file the planes of the output are looked
+//! at and forgotten, as a caller does that needs no whole output. The comparison with other people's software calls it.
 #![expect(clippy::print_stdout, reason = "a command-line program")]
 
 use std::error::Error;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use prosect_nn::control::RunControl;
 use prosect_nn::graph::Graph;
 use prosect_nn::isa::Isa;
-use prosect_nn::network::Network;
+use prosect_nn::network::{Network, OutputPlane};
+use prosect_nn::plan::PlanOptions;
 use prosect_nn::tensor::Tensor;
 use prosect_nn::weights::Weights;
 
+struct Arguments {
+    paths: Vec<String>,
+    isa: Isa,
+    repeat: usize,
+    options: PlanOptions,
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let (mut paths, mut isa, mut threads, mut repeat) = (Vec::new(), Isa::detect(), 0, 1);
-    while let Some(argument) = arguments.next() {
-        let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
-        match argument.as_str() {
-            "--isa" => isa = value()?.parse()?,
-            "--threads" => threads = value()?.parse()?,
-            "--repeat" => repeat = value()?.parse()?,
-            _ => paths.push(argument),
-        }
-    }
-    let [graph, weights, input, output] = paths.as_slice() else {
-        return Err("usage: run_network GRAPH WEIGHTS INPUT.npy OUTPUT.npy [--isa NAME] [--threads N] [--repeat N]".into());
+    let arguments = read_arguments()?;
+    let (graph, weights, input, output) = match arguments.paths.as_slice() {
+        [graph, weights, input] => (graph, weights, input, None),
+        [graph, weights, input, output] => (graph, weights, input, Some(output)),
+        _ => return Err("usage: run_network GRAPH WEIGHTS INPUT.npy|D0,D1,D2 [OUTPUT.npy] [--isa NAME] [--threads N] [--repeat N] [--max-bytes N]".into()),
     };
     let graph = Graph::from_json(&std::fs::read_to_string(graph)?)?;
+    let input = match input
+        .split(',')
+        .map(str::parse)
+        .collect::<Result<Vec<usize>, _>>()
+    {
+        Ok(shape) => synthetic(graph.input_channels(), &shape)?,
+        Err(_) => read_npy(&std::fs::read(input)?)?,
+    };
+    let start = Instant::now();
     let network = Network::load(
         &graph,
-        &Weights::from_safetensors(&std::fs::read(weights)?)?,
-        isa,
+        &Weights::from_vec(std::fs::read(weights)?)?,
+        arguments.isa,
     )?;
-    let input = read_npy(&std::fs::read(input)?)?;
-    let plan = network.plan(input.shape())?;
+    let load_seconds = start.elapsed().as_secs_f64();
+    let plan = network.plan_within(input.shape(), &arguments.options)?;
     println!(
-        "{isa}: {:?} -> {:?}, {:.1} GFLOP, {:.0} MB",
+        "{}: {:?} -> {:?}, {:.1} GFLOP, plan {:.1} MB, weights {:.1} MB, loaded in {load_seconds:.2} s",
+        arguments.isa,
         plan.input_shape(),
         plan.output_shape(),
         plan.flops() as f64 / 1e9,
-        plan.peak_bytes() as f64 / 1e6
+        plan.peak_bytes() as f64 / 1e6,
+        network.weight_bytes() as f64 / 1e6,
     );
-    let mut result = None;
-    for _ in 0..repeat {
+    let mut workspace = network.workspace(&plan)?;
+    let control = RunControl::with_threads(arguments.options.threads);
+    let sum = AtomicU64::new(0);
+    let take = |plane: OutputPlane<'_>| {
+        let bits = plane.values.iter().fold(0u64, |sum, value| {
+            sum.wrapping_add(u64::from(value.to_bits()))
+        });
+        sum.fetch_add(bits, Ordering::Relaxed);
+    };
+    for _ in 0..arguments.repeat {
+        sum.store(0, Ordering::Relaxed);
         let start = Instant::now();
-        result = Some(network.run(&plan, &input, &RunControl::with_threads(threads))?);
+        network.run_planes(&plan, &mut workspace, input.values(), &take, &control)?;
         let seconds = start.elapsed().as_secs_f64();
         println!(
-            "{seconds:.3} s, {:.0} GFLOP/s",
-            plan.flops() as f64 / 1e9 / seconds
+            "{seconds:.3} s, {:.0} GFLOP/s, sum of bits {:x}",
+            plan.flops() as f64 / 1e9 / seconds,
+            sum.load(Ordering::Relaxed)
         );
     }
-    let result = result.ok_or("--repeat must be at least 1")?;
-    std::fs::write(output, write_npy(&result))?;
+    if let Some(kb) = peak_rss_kb() {
+        println!(
+            "peak resident memory of the process {:.1} MB",
+            kb as f64 * 1.024e-3
+        );
+    }
+    if let Some(output) = output {
+        drop(workspace);
+        std::fs::write(output, write_npy(&network.run(&plan, &input, &control)?))?;
+    }
     Ok(())
+}
+
+fn read_arguments() -> Result<Arguments, Box<dyn Error>> {
+    let mut words = std::env::args().skip(1);
+    let mut arguments = Arguments {
+        paths: Vec::new(),
+        isa: Isa::detect(),
+        repeat: 1,
+        options: PlanOptions::default(),
+    };
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or(format!("{word} needs a value"));
+        match word.as_str() {
+            "--isa" => arguments.isa = value()?.parse()?,
+            "--threads" => arguments.options.threads = value()?.parse()?,
+            "--repeat" => arguments.repeat = value()?.parse()?,
+            "--max-bytes" => arguments.options.max_bytes = Some(value()?.parse()?),
+            _ => arguments.paths.push(word),
+        }
+    }
+    Ok(arguments)
+}
+
+/// Values from -1 to 1 without a pattern.
+fn synthetic(channels: usize, shape: &[usize]) -> Result<Tensor, Box<dyn Error>> {
+    let &[d0, d1, d2] = shape else {
+        return Err("a shape has three extents".into());
+    };
+    let mut seed = 1u64;
+    let values = (0..channels * d0 * d1 * d2).map(|_| {
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    });
+    Ok(Tensor::new(channels, [d0, d1, d2], values.collect())?)
+}
+
+/// Linux says how much memory the process held at most.
+fn peak_rss_kb() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
 /// Reads version 1 of the format, little-endian f32 in C order with four axes.

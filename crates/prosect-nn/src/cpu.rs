@@ -5,6 +5,7 @@ pub(crate) mod memory;
 pub(crate) mod convolution;
 pub(crate) mod direct;
 pub(crate) mod transposed;
+pub(crate) mod winograd;
 pub(crate) mod activation;
 pub(crate) mod norm;
 pub(crate) mod pool;

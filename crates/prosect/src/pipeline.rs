@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 use prosect_base::{Cancel, Progress};
 use prosect_formats::case::{CaseRecord, FileRecord, write_json};
 use prosect_model::{Model, ModelStore};
-use prosect_segmentation::Segmentation;
 use prosect_segmentation::measure::Survey;
+use prosect_segmentation::{Labelmap, Segmentation};
 
 use crate::pipeline::bundle::Bundle;
 use crate::pipeline::choice::Subject;
@@ -83,6 +83,19 @@ pub fn segment(
     let engine = &request.engine;
     let (drawings, layers) = drawing::draw_all(tasks, &input, (engine, &store), &clock, cancel)?;
 
+    assemble(request, &input, (drawings, layers), stage, &clock, cancel)
+}
+
+/// From the models' layers to the files of the case.
+fn assemble(
+    request: &Request,
+    input: &Input,
+    (drawings, layers): (Vec<Drawing>, Vec<Labelmap>),
+    stage: &Stage,
+    clock: &Clock<'_>,
+    cancel: &Cancel,
+) -> Result<Outcome, PipelineError> {
+    let engine = &request.engine;
     clock.step("measuring the structures");
     let segmentation = labels::segmentation(&drawings, layers)?;
     let layers = segmentation.layers().iter();
@@ -91,32 +104,25 @@ pub fn segment(
         .collect();
     cancel.check()?;
     let made = if request.formats.wants_surfaces() {
-        surfaces::extract_all(&drawings, &segmentation, &surveys, &clock, cancel)?
+        surfaces::extract_all(&drawings, &segmentation, &surveys, clock, cancel)?
     } else {
         Made::default()
     };
-    let mut case = record::case(Parts {
-        input: &input,
+    let parts = Parts {
+        input,
         engine,
         drawings: &drawings,
         segmentation: &segmentation,
         surveys: &surveys,
         made: &made,
-    });
-    bundle::announce(&clock, &request.formats);
+    };
+    let mut case = record::case(parts);
+    bundle::announce(clock, &request.formats);
     let bundle = Bundle {
         folder: stage.folder(),
         cancel,
     };
-    let (files, pictures) = Writer {
-        request,
-        input: &input,
-        drawings: &drawings,
-        segmentation: &segmentation,
-        surveys: &surveys,
-        made: &made,
-    }
-    .write(&bundle, &case.case_code)?;
+    let (files, pictures) = write_files(request, parts, &bundle, &case.case_code)?;
     case.files = files;
     bundle.finish(&mut case, &pictures)?;
     let isa = engine.isa.unwrap_or_else(prosect_nn::isa::Isa::detect);
@@ -217,61 +223,54 @@ fn require_modality(model: &Model, input: &Input) -> Result<(), PipelineError> {
     })
 }
 
-/// What the files of a case are made from.
-struct Writer<'a> {
-    request: &'a Request,
-    input: &'a Input,
-    drawings: &'a [Drawing],
-    segmentation: &'a Segmentation,
-    surveys: &'a [Survey],
-    made: &'a Made,
-}
-
-impl Writer<'_> {
-    /// Draws the pictures and writes everything but the records, side by side.
-    fn write(
-        &self,
-        bundle: &Bundle<'_>,
-        case_code: &str,
-    ) -> Result<(Vec<FileRecord>, Pictures), PipelineError> {
-        let formats = &self.request.formats;
-        let seg = || match &self.input.loaded {
-            Loaded::Dicom(series) if formats.wants(Format::Seg) => {
-                bundle.write_seg(self.segmentation, series)
-            }
-            _ => Ok(Vec::new()),
-        };
-        let nifti = || {
-            let image = self.request.with_image.then(|| self.input.image());
-            if formats.wants(Format::Nifti) {
-                bundle.write_nifti(image, self.segmentation, self.drawings)
-            } else {
-                Ok(Vec::new())
-            }
-        };
-        let surfaces = || {
-            let parts = bundle::parts(self.segmentation, self.surveys, &self.made.surfaces);
-            bundle.write_surfaces(&parts, formats)
-        };
-        let pictures = || {
-            let pictures = pictures::draw(
-                self.input.image(),
-                (self.segmentation, self.surveys),
-                &self.made.surfaces,
-                self.input.record.modality == "CT",
-                case_code,
-            )
+/// Draws the pictures and writes everything but the records, side by side.
+fn write_files(
+    request: &Request,
+    parts: Parts<'_>,
+    bundle: &Bundle<'_>,
+    case_code: &str,
+) -> Result<(Vec<FileRecord>, Pictures), PipelineError> {
+    let Parts {
+        input,
+        drawings,
+        segmentation,
+        surveys,
+        made,
+        ..
+    } = parts;
+    let formats = &request.formats;
+    let seg = || match &input.loaded {
+        Loaded::Dicom(series) if formats.wants(Format::Seg) => {
+            bundle.write_seg(segmentation, series)
+        }
+        _ => Ok(Vec::new()),
+    };
+    let nifti = || {
+        let image = request.with_image.then(|| input.image());
+        if formats.wants(Format::Nifti) {
+            bundle.write_nifti(image, segmentation, drawings)
+        } else {
+            Ok(Vec::new())
+        }
+    };
+    let surfaces = || {
+        let parts = bundle::parts(segmentation, surveys, &made.surfaces);
+        bundle.write_surfaces(&parts, formats)
+    };
+    let pictures = || {
+        let is_ct = input.record.modality == "CT";
+        let drawn = (segmentation, surveys);
+        let pictures = pictures::draw(input.image(), drawn, &made.surfaces, is_ct, case_code)
             .map_err(|source| in_stage("preview.png", source))?;
-            let files = bundle.write_preview(&pictures)?;
-            Ok::<_, PipelineError>((files, pictures))
-        };
-        let ((seg, nifti), (surfaces, preview)) = rayon::join(
-            || rayon::join(seg, nifti),
-            || rayon::join(surfaces, pictures),
-        );
-        let (preview, pictures) = preview?;
-        Ok(([seg?, nifti?, surfaces?, preview].concat(), pictures))
-    }
+        let files = bundle.write_preview(&pictures)?;
+        Ok::<_, PipelineError>((files, pictures))
+    };
+    let ((seg, nifti), (surfaces, preview)) = rayon::join(
+        || rayon::join(seg, nifti),
+        || rayon::join(surfaces, pictures),
+    );
+    let (preview, pictures) = preview?;
+    Ok(([seg?, nifti?, surfaces?, preview].concat(), pictures))
 }
 
 fn in_stage(path: impl AsRef<Path>, source: std::io::Error) -> PipelineError {

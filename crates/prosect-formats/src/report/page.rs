@@ -1,13 +1,14 @@
 //! The page itself, section by section.
 
-use std::fmt::Write as _;
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::case::{Anatomy, CaseRecord, Severity};
-use crate::report::text::{escape, size, times};
+use crate::case::{CaseRecord, FileRecord, Severity};
+use crate::report::structures::structures;
+use crate::report::text::{escape, push, size, times};
 
 const STYLE: &str = include_str!("report.css");
 
@@ -30,7 +31,6 @@ pub fn write_report(
     out: &mut impl Write,
 ) -> io::Result<()> {
     let mut page = String::new();
-    // Writing to a String cannot fail; the results are dropped in `push`.
     head(case, &mut page);
     findings(case, &mut page);
     structures(case, &mut page);
@@ -40,10 +40,6 @@ pub fn write_report(
     files(case, &mut page);
     page.push_str("</main></body></html>\n");
     out.write_all(page.as_bytes())
-}
-
-macro_rules! push {
-    ($page:expr, $($text:tt)*) => { let _ = write!($page, $($text)*); };
 }
 
 fn head(case: &CaseRecord, page: &mut String) {
@@ -108,82 +104,6 @@ fn findings(case: &CaseRecord, page: &mut String) {
         push!(page, "<li>{}</li>\n", escape(line));
     }
     page.push_str("</ul>\n");
-}
-
-fn structures(case: &CaseRecord, page: &mut String) {
-    page.push_str("<h2>Structures</h2>\n<div class=\"wide\"><table><thead><tr><th>Structure</th><th class=\"number\">Volume (ml)</th><th class=\"number\">Surface volume (ml)</th><th>Extent x × y × z (mm)</th><th>Code</th><th>Expected accuracy</th></tr></thead><tbody>\n");
-    for structure in &case.structures {
-        structure_row(structure, page);
-    }
-    page.push_str("</tbody></table></div>\n");
-    for structure in &case.structures {
-        let Some(surface) = &structure.surface else {
-            continue;
-        };
-        push!(
-            page,
-            "<p>Surface of {}: {} triangles in {} closed part(s), volume {:+.2} % against the voxels",
-            escape(&structure.name),
-            surface.triangles,
-            surface.shells,
-            surface.volume_error_percent
-        );
-        let d = &surface.moved_by_smoothing;
-        push!(
-            page,
-            "; smoothing moved it by {:.2} mm on average, 95 % by less than {:.2} mm, at most {:.2} mm",
-            d.mean_mm,
-            d.p95_mm,
-            d.max_mm
-        );
-        push!(
-            page,
-            "; {}. Proved: {}.</p>\n",
-            escape(&surface.smoothing),
-            escape(&surface.proof.join(", "))
-        );
-    }
-}
-
-fn structure_row(structure: &Anatomy, page: &mut String) {
-    let [r, g, b] = structure.color_rgb;
-    push!(
-        page,
-        "<tr><td><span class=\"swatch\" style=\"background:rgb({r},{g},{b})\"></span>{}</td>",
-        escape(&structure.name)
-    );
-    if structure.found {
-        push!(page, "<td class=\"number\">{:.1}</td>", structure.volume_ml);
-    } else {
-        page.push_str("<td>not found</td>");
-    }
-    let surface = structure
-        .surface
-        .as_ref()
-        .map_or_else(|| "–".to_owned(), |s| format!("{:.1}", s.volume_ml));
-    let extent = structure.bounding_box_lps_mm.map_or_else(
-        || "–".to_owned(),
-        |[low, high]| times(std::array::from_fn(|a| high[a] - low[a]), 0),
-    );
-    push!(page, "<td class=\"number\">{surface}</td><td>{extent}</td>");
-    let code = &structure.property_type;
-    let side = structure
-        .type_modifier
-        .as_ref()
-        .map_or_else(String::new, |m| format!(", {}", escape(&m.meaning)));
-    push!(
-        page,
-        "<td>{} {} {}{side}</td>",
-        escape(&code.scheme),
-        escape(&code.value),
-        escape(&code.meaning)
-    );
-    push!(
-        page,
-        "<td>Dice {} ({})</td></tr>\n",
-        escape(&structure.expected.dice),
-        escape(&structure.expected.source)
-    );
 }
 
 fn figures(pictures: &[Picture], page: &mut String) {
@@ -267,18 +187,43 @@ fn models(case: &CaseRecord, page: &mut String) {
     }
 }
 
+/// More files than this of one kind in one folder are one line.
+const FEW_FILES: usize = 8;
+
 fn files(case: &CaseRecord, page: &mut String) {
     page.push_str("<h2>Files</h2>\n<div class=\"wide\"><table><thead><tr><th>File</th><th>What</th><th class=\"number\">Size</th></tr></thead><tbody>\n");
+    let kind = |file: &FileRecord| {
+        let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let ending = file.path.rsplit_once('.').map_or("", |(_, ending)| ending);
+        format!("{folder}/*.{ending}")
+    };
+    let mut told = BTreeSet::new();
     for file in &case.files {
-        push!(
-            page,
-            "<tr><td><code>{}</code></td><td>{}</td><td class=\"number\">{}</td></tr>\n",
-            escape(&file.path),
-            escape(&file.what),
-            size(file.bytes)
-        );
+        let kind_here = kind(file);
+        let alike: Vec<&FileRecord> = case
+            .files
+            .iter()
+            .filter(|f| file.path.contains('/') && kind(f) == kind_here)
+            .collect();
+        if alike.len() <= FEW_FILES {
+            file_row(&file.path, &file.what, file.bytes, page);
+        } else if told.insert(kind_here.clone()) {
+            let what = format!("{}, {} files", file.what, alike.len());
+            let bytes = alike.iter().map(|f| f.bytes).sum();
+            file_row(&kind_here, &what, bytes, page);
+        }
     }
     page.push_str(
         "</tbody></table></div>\n<p>SHA-256 of every file stands in <code>case.json</code>.</p>\n",
+    );
+}
+
+fn file_row(path: &str, what: &str, bytes: u64, page: &mut String) {
+    push!(
+        page,
+        "<tr><td><code>{}</code></td><td>{}</td><td class=\"number\">{}</td></tr>\n",
+        escape(path),
+        escape(what),
+        size(bytes)
     );
 }

@@ -1,5 +1,15 @@
 //! Text for HTML, and figures for people.
 
+/// Appends formatted text to a page. Writing to a `String` cannot fail, so the result is dropped.
+macro_rules! push {
+    ($page:expr, $($text:tt)*) => {{
+        use std::fmt::Write as _;
+        let _ = write!($page, $($text)*);
+    }};
+}
+
+pub(super) use push;
+
 /// The text with the characters that mean something in HTML replaced.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());

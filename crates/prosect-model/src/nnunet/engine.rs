@@ -1,17 +1,13 @@
 //! A fold's network, planned for its patch, and the memory in which folds run one after the other.
 
-use std::sync::PoisonError;
-use std::sync::Mutex;
-
 use prosect_nn::control::RunControl;
-use prosect_nn::network::Network;
-use prosect_nn::plan::Plan;
-use prosect_nn::tensor::Tensor;
+use prosect_nn::error::{FaultClass, NetworkError};
+use prosect_nn::network::{Network, Workspace};
+use prosect_nn::plan::{Plan, PlanOptions};
 
 use crate::error::ModelError;
 use crate::manifest::{FileRef, Part};
 use crate::model::Model;
-use crate::nnunet::accumulate::LANES;
 use crate::segment::SegmentOptions;
 
 /// One fold's network.
@@ -21,14 +17,23 @@ pub(crate) struct Engine {
     plan: Plan,
 }
 
+/// What a run may use of the memory that is allowed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget {
+    /// The limit for everything.
+    pub(crate) allowed_bytes: u64,
+    /// What else lies in memory while the network runs.
+    pub(crate) others_bytes: u64,
+}
+
 impl Engine {
-    /// Loads a fold and plans its runs; `max_bytes` is what remains for them.
+    /// Loads a fold and plans its runs within the budget, if there is one.
     pub(crate) fn load(
         model: &Model,
         part: &Part,
         fold: &FileRef,
         options: &SegmentOptions<'_>,
-        max_bytes: Option<u64>,
+        budget: Option<Budget>,
     ) -> Result<Self, ModelError> {
         let network = model.load_network(&part.network, fold, options.isa)?;
         let graph = network.graph();
@@ -41,10 +46,7 @@ impl Engine {
                 part.channels.len()
             )));
         }
-        let _ = max_bytes;
-        let plan = network
-            .plan(part.patch_size)
-            .map_err(ModelError::network(&model.manifest().name))?;
+        let plan = plan(model, &network, part, options.threads, budget)?;
         if plan.output_shape() != part.patch_size {
             return Err(model.refused(format!(
                 "the network of part {} answers {:?} voxels to a patch of {:?}",
@@ -63,38 +65,57 @@ impl Engine {
 
     /// Memory of a run, with the packed weights.
     pub(crate) fn bytes(&self) -> u64 {
-        self.plan.peak_bytes()
+        self.plan.peak_bytes() + self.network.weight_bytes()
+    }
+
+    /// Memory for runs of this fold and of every other of the same part.
+    pub(crate) fn workspace(&self, model: &Model) -> Result<Workspace, ModelError> {
+        (self.network)
+            .workspace(&self.plan)
+            .map_err(ModelError::network(&model.manifest().name))
     }
 
     /// Runs one patch `[channel][0][1][2]`; `take` receives every output plane once, as
     /// `[blocks][height][width][8]`, from several threads at once.
     pub(crate) fn run(
         &self,
-        model: &Model,
+        workspace: &mut Workspace,
         input: &[f32],
-        control: &RunControl<'_>,
         take: &(dyn Fn(usize, &[f32]) + Sync),
-    ) -> Result<(), ModelError> {
-        let failed = ModelError::network(&model.manifest().name);
-        let channels = self.network.graph().input_channels();
-        let input = Tensor::new(channels, self.plan.input_shape(), input.to_vec()).map_err(&failed)?;
-        let output = (self.network)
-            .run(&self.plan, &input, control)
-            .map_err(&failed)?;
-        let [n0, n1, n2] = output.shape();
-        let n_channels = output.channels();
-        let plane = Mutex::new(vec![0.0_f32; n_channels.div_ceil(LANES) * n1 * n2 * LANES]);
-        for d0 in 0..n0 {
-            let mut plane = plane.lock().unwrap_or_else(PoisonError::into_inner);
-            for c in 0..n_channels {
-                let from = &output.values()[(c * n0 + d0) * n1 * n2..][..n1 * n2];
-                let block = &mut plane[c / LANES * n1 * n2 * LANES..][..n1 * n2 * LANES];
-                for (pixel, value) in block.chunks_exact_mut(LANES).zip(from) {
-                    pixel[c % LANES] = *value;
-                }
-            }
-            take(d0, &plane);
+        control: &RunControl<'_>,
+    ) -> Result<(), NetworkError> {
+        let hand_over = |plane: prosect_nn::network::OutputPlane<'_>| take(plane.d0, plane.values);
+        (self.network).run_planes(&self.plan, workspace, input, &hand_over, control)
+    }
+}
+
+/// Plans runs of a patch; where the budget is too small, the error says what the whole would need.
+fn plan(
+    model: &Model,
+    network: &Network,
+    part: &Part,
+    threads: usize,
+    budget: Option<Budget>,
+) -> Result<Plan, ModelError> {
+    let failed = ModelError::network(&model.manifest().name);
+    let within = |threads: usize, max_bytes: Option<u64>| {
+        network.plan_within(part.patch_size, &PlanOptions { threads, max_bytes })
+    };
+    let Some(budget) = budget else {
+        return within(threads, None).map_err(&failed);
+    };
+    let others = budget.others_bytes + network.weight_bytes();
+    let left = budget.allowed_bytes.saturating_sub(others);
+    match within(threads, Some(left)) {
+        Err(error) if error.class() == FaultClass::Limit => {
+            // One thread needs the least.
+            let least = within(1, None).map_err(&failed)?.peak_bytes();
+            Err(ModelError::Memory {
+                model: model.manifest().name.clone(),
+                needed_bytes: others + least,
+                allowed_bytes: budget.allowed_bytes,
+            })
         }
-        Ok(())
+        planned => planned.map_err(&failed),
     }
 }

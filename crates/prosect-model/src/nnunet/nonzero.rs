@@ -92,7 +92,7 @@ fn fill_holes(mask: &mut [bool], shape: [usize; 3]) {
     let mut outside = vec![false; mask.len()];
     let mut open: Vec<[u32; 3]> = Vec::new();
     let at = |p: [usize; 3]| (p[0] * n1 + p[1]) * n2 + p[2];
-    let mut visit = |p: [usize; 3], outside: &mut [bool], open: &mut Vec<[u32; 3]>| {
+    let visit = |p: [usize; 3], outside: &mut [bool], open: &mut Vec<[u32; 3]>| {
         let place = at(p);
         if !mask[place] && !outside[place] {
             outside[place] = true;

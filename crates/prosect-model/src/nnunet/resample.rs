@@ -49,14 +49,6 @@ impl Resize {
         }
     }
 
-    /// Memory beside input and result.
-    pub(crate) fn scratch_bytes(&self) -> u64 {
-        if self.from == self.to {
-            return 0;
-        }
-        4 * (self.from[0] * self.to[1] * self.to[2]) as u64
-    }
-
     /// Resizes a channel into `resized`, in the order of the axes.
     pub(crate) fn apply(&self, read: &ReadLine<'_>, resized: &mut [f32]) {
         let [n0, n1, n2] = self.from;

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use prosect_nn::control::RunControl;
+use prosect_nn::network::Workspace;
 use prosect_volume::{Grid, Volume};
 use rayon::prelude::*;
 
@@ -10,7 +11,7 @@ use crate::error::ModelError;
 use crate::manifest::Part;
 use crate::model::Model;
 use crate::nnunet::accumulate::{Accumulator, Contribution, PlaneLayout, Precision};
-use crate::nnunet::engine::Engine;
+use crate::nnunet::engine::{Budget, Engine};
 use crate::nnunet::export::{Exporter, Grid2};
 use crate::nnunet::half::round_to_half;
 use crate::nnunet::npy::NpyFile;
@@ -19,7 +20,7 @@ use crate::nnunet::spacing::separate_axis;
 use crate::nnunet::target::{Merged, Places, Target};
 use crate::nnunet::tiling::{Tiling, mirrorings};
 use crate::nnunet::window::weights;
-use crate::segment::Case;
+use crate::segment::{Case, SegmentOptions};
 
 /// Runs one part of a model.
 pub(crate) struct PartRunner<'a> {
@@ -28,6 +29,23 @@ pub(crate) struct PartRunner<'a> {
     part: &'a Part,
     /// The share of the whole progress that is this part's: where it begins and how much it is.
     progress: [f64; 2],
+}
+
+/// A part and how it is run.
+#[derive(Clone, Copy)]
+struct Settings<'a> {
+    part: &'a Part,
+    options: &'a SegmentOptions<'a>,
+}
+
+/// One row of patches: all that begin at the same plane.
+#[derive(Clone, Copy)]
+struct RowOfPatches<'a> {
+    row: usize,
+    fold: usize,
+    tiling: &'a Tiling,
+    /// The weight of each voxel of a patch.
+    kernel: &'a [f32],
 }
 
 /// The sums of one run.
@@ -45,6 +63,13 @@ impl<'a> PartRunner<'a> {
             model,
             part,
             progress: [0.0, 1.0],
+        }
+    }
+
+    fn settings(&self) -> Settings<'a> {
+        Settings {
+            part: self.part,
+            options: self.case.options,
         }
     }
 
@@ -93,11 +118,11 @@ impl<'a> PartRunner<'a> {
         target: &Target,
         merged: &mut Merged,
     ) -> Result<(), ModelError> {
-        let tiling = self.tiling(input.shape());
+        let tiling = self.settings().tiling(input.shape());
         let places = Places::of(target, &input.geometry, self.orders(&input.geometry));
         places.doubt_outside(merged);
-        let grid = self.grid2(&tiling);
-        let precision = self.precision();
+        let grid = self.settings().grid2(&tiling);
+        let precision = self.settings().precision();
         let mut exporter = Exporter::new(
             &self.part.heads,
             precision,
@@ -114,6 +139,7 @@ impl<'a> PartRunner<'a> {
             engine.network(),
             self.case.options.threads,
         )?;
+        let mut workspace = engine.workspace(self.model)?;
         let mut loaded = 0;
         for row in 0..tiling.starts[0].len() {
             sums.extend_to(tiling.starts[0][row] + tiling.patch[0]);
@@ -123,7 +149,13 @@ impl<'a> PartRunner<'a> {
                     engine = self.load(fold, &tiling, input)?;
                     loaded = fold;
                 }
-                self.run_row([row, fold], &tiling, &engine, input, &kernel, &sums)?;
+                let place = RowOfPatches {
+                    row,
+                    fold,
+                    tiling: &tiling,
+                    kernel: &kernel,
+                };
+                self.run_row(place, (&engine, &mut workspace), input, &sums)?;
             }
             for padded in tiling.finished_planes(row) {
                 let plane = sums.release().ok_or_else(|| ModelError::Overflow {
@@ -149,14 +181,19 @@ impl<'a> PartRunner<'a> {
     /// Runs every patch of a row, each with all its mirrored passes.
     fn run_row(
         &self,
-        [row, fold]: [usize; 2],
-        tiling: &Tiling,
-        engine: &Engine,
+        place: RowOfPatches<'_>,
+        (engine, workspace): (&Engine, &mut Workspace),
         input: &Preprocessed,
-        kernel: &[f32],
         sums: &Sums,
     ) -> Result<(), ModelError> {
-        let passes = self.passes();
+        let RowOfPatches {
+            row,
+            fold,
+            tiling,
+            kernel,
+        } = place;
+        let failed = ModelError::network(&self.model.manifest().name);
+        let passes = self.settings().passes();
         let [p0, p1, p2] = tiling.patch;
         let mut patch = vec![0.0_f32; self.part.channels.len() * p0 * p1 * p2];
         let total = (tiling.n_patches() * passes.len() * self.part.folds.len()) as f64;
@@ -206,7 +243,7 @@ impl<'a> PartRunner<'a> {
                         progress: &progress,
                     };
                     let share = 1.0 / passes.len() as f32;
-                    engine.run(self.model, &patch, &control, &|d0, logits| {
+                    let take = |d0: usize, logits: &[f32]| {
                         let d0 = if flipped[0] { p0 - 1 - d0 } else { d0 };
                         let flipped = [flipped[1], flipped[2]];
                         if mirrored.is_used {
@@ -220,7 +257,8 @@ impl<'a> PartRunner<'a> {
                             };
                             contribute(d0, logits, contribution);
                         }
-                    })?;
+                    };
+                    (engine.run(workspace, &patch, &take, &control)).map_err(&failed)?;
                     done += 1.0;
                 }
                 if mirrored.is_used {
@@ -230,43 +268,6 @@ impl<'a> PartRunner<'a> {
             }
         }
         Ok(())
-    }
-
-    /// The sets of mirrored axes that are run.
-    fn passes(&self) -> Vec<[bool; 3]> {
-        if self.case.options.mirroring {
-            mirrorings(&self.part.mirror_axes)
-        } else {
-            mirrorings(&[])
-        }
-    }
-
-    fn precision(&self) -> Precision {
-        if self.case.options.compat {
-            Precision::Half
-        } else {
-            Precision::Single
-        }
-    }
-
-    fn tiling(&self, shape: [usize; 3]) -> Tiling {
-        let step = self.case.options.step.unwrap_or(self.part.step);
-        Tiling::new(shape, self.part.patch_size, step)
-    }
-
-    fn grid2(&self, tiling: &Tiling) -> Grid2 {
-        let channels = self.part.heads.values().len();
-        Grid2 {
-            layout: PlaneLayout {
-                channels,
-                height: tiling.padded[1],
-                width: tiling.padded[2],
-            },
-            channels,
-            height: tiling.shape[1],
-            width: tiling.shape[2],
-            before: [tiling.before[1], tiling.before[2]],
-        }
     }
 
     /// Spline orders of the way back, along the tensor's axes.
@@ -288,67 +289,19 @@ impl<'a> PartRunner<'a> {
         tiling: &Tiling,
         input: &Preprocessed,
     ) -> Result<Engine, ModelError> {
-        let allowed = self.case.options.max_ram_bytes;
-        let others = self.bytes_beside_engine(tiling, self.case.image.grid())
+        let others = self.settings().bytes_beside_engine(tiling, self.case.image.grid())
             + 4 * input.values.len() as u64;
-        let left = match allowed {
-            None => None,
-            Some(allowed) if allowed > others => Some(allowed - others),
-            Some(allowed) => {
-                return Err(ModelError::Memory {
-                    model: self.model.manifest().name.clone(),
-                    needed_bytes: others,
-                    allowed_bytes: allowed,
-                });
-            }
-        };
+        let budget = (self.case.options.max_ram_bytes).map(|allowed_bytes| Budget {
+            allowed_bytes,
+            others_bytes: others,
+        });
         Engine::load(
             self.model,
             self.part,
             &self.part.folds[fold],
             self.case.options,
-            left,
+            budget,
         )
-    }
-
-    /// Memory while patches run, without the network's and its input's: the image, the answer, the
-    /// sums and one patch.
-    fn bytes_beside_engine(&self, tiling: &Tiling, source: &Grid) -> u64 {
-        let layout = self.grid2(tiling).layout;
-        let patch: usize = tiling.patch.iter().product();
-        let folds = if self.precision() == Precision::Half {
-            self.part.folds.len()
-        } else {
-            1
-        };
-        // Two more planes wait for their neighbors to be exported.
-        let planes = (tiling.patch[0] + 2) * folds;
-        let plane = 4 * (layout.len() + layout.height * layout.width);
-        let mirrored = if self.precision() == Precision::Half && self.passes().len() > 1 {
-            4 * patch * layout.blocks() * 8
-        } else {
-            0
-        };
-        // The image is f32; labels and doubts take three bytes for each voxel.
-        let volumes = source.n_voxels() * 7;
-        (volumes + planes * plane + mirrored + 4 * patch * (1 + self.part.channels.len())) as u64
-    }
-
-    /// Most memory that a run on an image of this grid takes, the image included.
-    pub(crate) fn predict_bytes(&self, source: &Grid) -> Result<u64, ModelError> {
-        let geometry = Geometry::largest(self.part, source);
-        let tiling = self.tiling(geometry.shape);
-        let engine = Engine::load(
-            self.model,
-            self.part,
-            &self.part.folds[0],
-            self.case.options,
-            None,
-        )?;
-        let channels = self.part.channels.len();
-        let n_voxels: usize = geometry.shape.iter().product();
-        let input = 4 * (n_voxels * channels) as u64;
-        Ok(self.bytes_beside_engine(&tiling, source) + input + engine.bytes())
     }
 
     fn logits_file(&self, tiling: &Tiling) -> Result<Option<NpyFile>, ModelError> {
@@ -372,6 +325,22 @@ impl<'a> PartRunner<'a> {
     }
 }
 
+/// Most memory that a run of a part on an image of this grid takes, the image included.
+pub(crate) fn predict_bytes(
+    model: &Model,
+    part: &Part,
+    source: &Grid,
+    options: &SegmentOptions<'_>,
+) -> Result<u64, ModelError> {
+    let geometry = Geometry::largest(part, source);
+    let settings = Settings { part, options };
+    let tiling = settings.tiling(geometry.shape);
+    let engine = Engine::load(model, part, &part.folds[0], options, None)?;
+    let n_voxels: usize = geometry.shape.iter().product();
+    let input = 4 * (n_voxels * part.channels.len()) as u64;
+    Ok(settings.bytes_beside_engine(&tiling, source) + input + engine.bytes())
+}
+
 /// Refuses images that the part's channels do not fit.
 pub(crate) fn require_channels(
     model: &Model,
@@ -388,6 +357,65 @@ pub(crate) fn require_channels(
         names: names.join(", "),
         found: n_images,
     })
+}
+
+impl Settings<'_> {
+    /// The sets of mirrored axes that are run.
+    fn passes(&self) -> Vec<[bool; 3]> {
+        if self.options.mirroring {
+            mirrorings(&self.part.mirror_axes)
+        } else {
+            mirrorings(&[])
+        }
+    }
+
+    fn precision(&self) -> Precision {
+        if self.options.compat {
+            Precision::Half
+        } else {
+            Precision::Single
+        }
+    }
+
+    fn tiling(&self, shape: [usize; 3]) -> Tiling {
+        let step = self.options.step.unwrap_or(self.part.step);
+        Tiling::new(shape, self.part.patch_size, step)
+    }
+
+    fn grid2(&self, tiling: &Tiling) -> Grid2 {
+        let channels = self.part.heads.values().len();
+        Grid2 {
+            layout: PlaneLayout {
+                channels,
+                height: tiling.padded[1],
+                width: tiling.padded[2],
+            },
+            channels,
+            height: tiling.shape[1],
+            width: tiling.shape[2],
+            before: [tiling.before[1], tiling.before[2]],
+        }
+    }
+
+    /// Memory while patches run, without the network's and its input's: the image, the answer, the
+    /// sums and one patch.
+    fn bytes_beside_engine(&self, tiling: &Tiling, source: &Grid) -> u64 {
+        let layout = self.grid2(tiling).layout;
+        let patch: usize = tiling.patch.iter().product();
+        let compat = self.precision() == Precision::Half;
+        let folds = if compat { self.part.folds.len() } else { 1 };
+        // Two more planes wait for their neighbors to be exported.
+        let planes = (tiling.patch[0] + 2) * folds;
+        let plane = 4 * (layout.len() + layout.height * layout.width);
+        let mirrored = if compat && self.passes().len() > 1 {
+            4 * patch * layout.blocks() * 8
+        } else {
+            0
+        };
+        // The image is f32; labels and doubts take three bytes for each voxel.
+        let volumes = source.n_voxels() * 7;
+        (volumes + planes * plane + mirrored + 4 * patch * (1 + self.part.channels.len())) as u64
+    }
 }
 
 impl Sums {

@@ -38,16 +38,6 @@ impl AxisKernel {
         }
     }
 
-    /// Samples after the change.
-    pub(crate) fn len(&self, n_from: usize) -> usize {
-        match self {
-            Self::Keep => n_from,
-            Self::Nearest(places) => places.len(),
-            Self::Linear(places) => places.len(),
-            Self::Cubic(places) => places.len(),
-        }
-    }
-
     /// Resizes eight lines. `line` is used up; `resized` receives the result.
     pub(crate) fn apply(&self, line: &mut Vec<Lanes>, resized: &mut Vec<Lanes>) {
         resized.clear();

@@ -5,7 +5,7 @@ use prosect_volume::{GridError, IndexBox, Volume, crop};
 
 use crate::error::ModelError;
 use crate::manifest::Part;
-use crate::nnunet::{Merged, Target};
+use crate::nnunet::{Merged, Target, merge};
 use crate::trail::Trail;
 
 use super::Job;
@@ -107,12 +107,11 @@ fn keep(piece: &Third, shape: [usize; 3], answer: &Merged, merged: &mut Merged) 
     let plane = shape[0] * shape[1];
     let first = piece.seen.start * plane;
     for at in piece.kept.start * plane..piece.kept.end * plane {
-        let (found, doubt) = (answer.labels[at - first], answer.doubts[at - first]);
-        if found != 0 {
-            merged.labels[at] = found;
-            merged.doubts[at] = doubt;
-        } else if merged.labels[at] == 0 {
-            merged.doubts[at] = merged.doubts[at].max(doubt);
-        }
+        merge(
+            &mut merged.labels[at],
+            &mut merged.doubts[at],
+            answer.labels[at - first],
+            answer.doubts[at - first],
+        );
     }
 }

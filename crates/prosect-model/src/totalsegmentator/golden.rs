@@ -211,14 +211,15 @@ fn parts_are_merged_as_the_program_merges_them() {
     for case in cases("merge") {
         let shape = case.counts("shape");
         let mut merged = vec![0; shape.iter().product()];
-        let mut confidence = vec![UNASKED; merged.len()];
+        let mut doubts = vec![0; merged.len()];
         for (seed, table) in case.0["tables"].as_array().unwrap().iter().enumerate() {
             let table: Vec<u16> = table.as_array().unwrap().iter()
                 .map(|v| v.as_integer().unwrap() as u16).collect();
             let part = blocks(shape, [2, 2, 2], table.len() as u64 - 1, seed, 3);
             let part: Vec<u16> = part.iter().map(|v| table[usize::from(*v)]).collect();
-            let sure = vec![7; part.len()];
-            merge((&mut merged, &mut confidence), (&part, &sure));
+            for ((label, doubt), found) in merged.iter_mut().zip(&mut doubts).zip(part) {
+                merge(label, doubt, found, 1);
+            }
         }
         case.check("merged_u8", bytes_u8(&merged));
     }

@@ -1,14 +1,16 @@
 //! Kernels per instruction set, and the one place where `unsafe` stands in the product's numbers.
 //!
-//! The algorithm is written once in `generic` over a `Vector`; `portable`, `avx2` and `avx512` supply the vector. The safe
-//! functions here check every bound and that the processor has the instruction set, then choose.
+//! The algorithms are written once, in `direct` and `winograd`, over a `Vector`; `portable`, `avx2` and `avx512` supply the
+//! vector. The safe functions here and in `winograd` check every bound and that the processor has the instruction set.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-mod generic;
+mod direct;
 mod portable;
+mod vector;
+pub(crate) mod winograd;
 
 use super::layout::LANES;
 use crate::isa::Isa;
@@ -108,13 +110,18 @@ impl ConvRow<'_> {
 /// Computes `row` and writes it at `start` of each plane; the planes are the group's blocks of output channels in order.
 pub(crate) fn convolve_row(isa: Isa, row: &ConvRow<'_>, planes: &mut [&mut [f32]], start: usize) {
     row.assert_bounds(isa, planes, start);
+    run(isa, direct::ConvolveRow { row, planes, start });
+}
+
+/// Runs a kernel, whose bounds its maker has asserted, with the vector of this instruction set.
+fn run<K: vector::Kernel>(isa: Isa, kernel: K) {
     match isa {
-        Isa::Portable => portable::convolve_row(row, planes, start),
+        Isa::Portable => portable::run(kernel),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => avx2::convolve_row(row, planes, start),
+        Isa::Avx2 => avx2::run(kernel),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => avx512::convolve_row(row, planes, start),
+        Isa::Avx512 => avx512::run(kernel),
         #[cfg(not(target_arch = "x86_64"))]
-        Isa::Avx2 | Isa::Avx512 => portable::convolve_row(row, planes, start),
+        Isa::Avx2 | Isa::Avx512 => portable::run(kernel),
     }
 }

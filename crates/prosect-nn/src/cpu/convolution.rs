@@ -4,6 +4,7 @@ use super::direct::DirectConv;
 use super::layout::Layout;
 use super::team::Team;
 use super::transposed::TransposedConv;
+use super::winograd::WinogradConv;
 use crate::error::NetworkError;
 use crate::isa::Isa;
 
@@ -36,10 +37,14 @@ impl ConvGeometry {
     }
 }
 
+/// Input channels below which the transforms cost more than they save.
+const FEWEST_CHANNELS: usize = 5;
+
 /// A convolution ready to run.
 #[derive(Debug)]
 pub(crate) enum Convolution {
     Direct(DirectConv),
+    Winograd(WinogradConv),
     Transposed(TransposedConv),
 }
 
@@ -53,6 +58,9 @@ impl Convolution {
         weight: &[f32],
         bias: Option<&[f32]>,
     ) -> Result<Self, NetworkError> {
+        if WinogradConv::supports(geometry) && channels[0] >= FEWEST_CHANNELS {
+            return WinogradConv::pack(isa, channels, geometry, weight, bias).map(Self::Winograd);
+        }
         Self::pack_direct(isa, channels, geometry, weight, bias)
     }
 
@@ -82,14 +90,16 @@ impl Convolution {
     pub(crate) fn packed_floats(&self) -> usize {
         match self {
             Self::Direct(conv) => conv.packed_floats(),
+            Self::Winograd(conv) => conv.packed_floats(),
             Self::Transposed(conv) => conv.packed_floats(),
         }
     }
 
     /// Floats of scratch that each thread needs for tensors of these layouts.
-    pub(crate) fn scratch_len(&self, _in_layout: &Layout, _out_layout: &Layout) -> usize {
+    pub(crate) fn scratch_len(&self, _in_layout: &Layout, out_layout: &Layout) -> usize {
         match self {
             Self::Direct(_) | Self::Transposed(_) => 0,
+            Self::Winograd(conv) => conv.scratch_len(out_layout),
         }
     }
 
@@ -98,13 +108,14 @@ impl Convolution {
     pub(crate) fn run(
         &self,
         team: &Team<'_>,
-        _scratch: &mut [f32],
+        scratch: &mut [f32],
         input: (&[f32], &Layout),
         output: (&mut [f32], &Layout),
         cost: u64,
     ) -> Result<(), NetworkError> {
         match self {
             Self::Direct(conv) => conv.run(team, input, output, cost),
+            Self::Winograd(conv) => conv.run(team, scratch, input, output, cost),
             Self::Transposed(conv) => conv.run(team, input, output, cost),
         }
     }
@@ -120,7 +131,7 @@ impl Convolution {
     ) {
         match self {
             Self::Direct(conv) => conv.run_plane(d, input, output, out_shape),
-            Self::Transposed(_) => {
+            Self::Winograd(_) | Self::Transposed(_) => {
                 debug_assert!(false, "only direct convolutions run plane by plane");
             }
         }

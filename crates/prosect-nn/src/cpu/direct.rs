@@ -210,7 +210,7 @@ pub(crate) fn pack_groups(
 }
 
 /// Shares the vectors of output channels out to groups of at most [`MAX_VECTORS`], as evenly as can be.
-fn split_groups(out_channels: usize, lanes: usize, rows: usize) -> Vec<Group> {
+pub(crate) fn split_groups(out_channels: usize, lanes: usize, rows: usize) -> Vec<Group> {
     let blocks = out_channels.div_ceil(LANES);
     let vectors = out_channels.div_ceil(lanes);
     let count = vectors.div_ceil(MAX_VECTORS);

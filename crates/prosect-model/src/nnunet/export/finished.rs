@@ -166,9 +166,15 @@ fn exp(x: f32) -> f32 {
     let whole = (scaled + 12_582_912.0) - 12_582_912.0;
     let f = scaled - whole;
     // 2^f for |f| <= 1/2: the Taylor series of exp(f ln 2).
-    let p = 1.0
-        + f * (0.693_147_2
-            + f * (0.240_226_5 + f * (0.055_504_11 + f * (0.009_618_129 + f * 0.001_333_355_8))));
+    let series = [
+        0.001_333_355_8,
+        0.009_618_129,
+        0.055_504_11,
+        0.240_226_5,
+        0.693_147_2,
+        1.0,
+    ];
+    let p = series.iter().fold(0.000_154_035_3, |sum, term| sum * f + term);
     p * f32::from_bits(((whole as i32 + 127) as u32) << 23)
 }
 

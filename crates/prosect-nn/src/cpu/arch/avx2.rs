@@ -9,18 +9,19 @@
 )]
 
 use std::arch::x86_64::{
-    __m256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_storeu_ps,
+    __m256, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps,
+    _mm256_storeu_ps, _mm256_sub_ps,
 };
 
-use super::ConvRow;
-use super::generic::{self, Vector};
+use super::vector::{Kernel, Vector};
 
 #[derive(Clone, Copy)]
-struct Floats(__m256);
+pub(super) struct Floats(__m256);
 
 impl Vector for Floats {
     const LANES: usize = 8;
     const REGISTERS: usize = 16;
+    type Half = Self;
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
@@ -41,7 +42,52 @@ impl Vector for Floats {
     }
 
     #[inline(always)]
-    unsafe fn store(self, blocks: &[*mut f32]) {
+    unsafe fn zero() -> Self {
+        // SAFETY: the caller promises the instruction set.
+        Self(unsafe { _mm256_setzero_ps() })
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        // SAFETY: as above.
+        Self(unsafe { _mm256_add_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        // SAFETY: as above.
+        Self(unsafe { _mm256_sub_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the caller promises 8 writable floats.
+        unsafe { _mm256_storeu_ps(to, self.0) };
+    }
+
+    #[inline(always)]
+    unsafe fn store_pairs(self, next: Self, blocks: &[*mut f32]) {
+        // SAFETY: the caller promises a place that is writable for 16 floats.
+        unsafe {
+            self.store(blocks[0]);
+            next.store(blocks[0].add(8));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn transform_tile(from: *const f32, to: *mut f32) {
+        // SAFETY: the caller promises 32 floats each.
+        unsafe {
+            let [p0, p1, p2, p3] = [0, 8, 16, 24].map(|offset| Self::load(from.add(offset)));
+            p0.sub(p2).store(to);
+            p1.sub(p3).store(to.add(8));
+            p1.add(p2).store(to.add(16));
+            p2.sub(p1).store(to.add(24));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_blocks(self, blocks: &[*mut f32]) {
         if !blocks[0].is_null() {
             // SAFETY: the caller promises 8 writable floats.
             unsafe { _mm256_storeu_ps(blocks[0], self.0) };
@@ -49,17 +95,18 @@ impl Vector for Floats {
     }
 }
 
-pub(super) fn convolve_row(row: &ConvRow<'_>, planes: &mut [&mut [f32]], start: usize) {
+/// Runs `kernel` with this vector.
+pub(super) fn run<K: Kernel>(kernel: K) {
     assert!(
         crate::isa::Isa::Avx2.is_available(),
         "the processor lacks the instruction set"
     );
-    // SAFETY: the instruction set is there, the bounds were asserted by `super::convolve_row`.
-    unsafe { convolve_row_here(row, planes, start) }
+    // SAFETY: the instruction set is there; whoever makes a kernel has asserted its bounds.
+    unsafe { run_here(kernel) }
 }
 
 #[target_feature(enable = "avx2,fma")]
-unsafe fn convolve_row_here(row: &ConvRow<'_>, planes: &mut [&mut [f32]], start: usize) {
+unsafe fn run_here<K: Kernel>(kernel: K) {
     // SAFETY: passed on from the caller.
-    unsafe { generic::convolve_row::<Floats>(row, planes, start) }
+    unsafe { kernel.run::<Floats>() }
 }

@@ -9,12 +9,14 @@
 )]
 
 use std::arch::x86_64::{
-    __m512, _mm256_castpd_ps, _mm256_storeu_ps, _mm512_castps_pd, _mm512_castps512_ps256,
-    _mm512_extractf64x4_pd, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps,
+    __m512, _mm256_castpd_ps, _mm256_storeu_ps, _mm512_add_ps, _mm512_castps_pd,
+    _mm512_castps512_ps256, _mm512_extractf64x4_pd, _mm512_fmadd_ps, _mm512_loadu_ps,
+    _mm512_mask_sub_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_shuffle_f32x4, _mm512_storeu_ps,
+    _mm512_sub_ps,
 };
 
-use super::ConvRow;
-use super::generic::{self, Vector};
+use super::avx2;
+use super::vector::{Kernel, Vector};
 
 #[derive(Clone, Copy)]
 struct Floats(__m512);
@@ -22,6 +24,7 @@ struct Floats(__m512);
 impl Vector for Floats {
     const LANES: usize = 16;
     const REGISTERS: usize = 32;
+    type Half = avx2::Floats;
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
@@ -42,7 +45,63 @@ impl Vector for Floats {
     }
 
     #[inline(always)]
-    unsafe fn store(self, blocks: &[*mut f32]) {
+    unsafe fn zero() -> Self {
+        // SAFETY: the caller promises the instruction set.
+        Self(unsafe { _mm512_setzero_ps() })
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        // SAFETY: as above.
+        Self(unsafe { _mm512_add_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        // SAFETY: as above.
+        Self(unsafe { _mm512_sub_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the caller promises 16 writable floats.
+        unsafe { _mm512_storeu_ps(to, self.0) };
+    }
+
+    #[inline(always)]
+    unsafe fn store_pairs(self, next: Self, blocks: &[*mut f32]) {
+        // SAFETY: the caller promises two places, writable for 16 floats each.
+        unsafe {
+            _mm512_storeu_ps(
+                blocks[0],
+                _mm512_shuffle_f32x4::<0b01_00_01_00>(self.0, next.0),
+            );
+            _mm512_storeu_ps(
+                blocks[1],
+                _mm512_shuffle_f32x4::<0b11_10_11_10>(self.0, next.0),
+            );
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn transform_tile(from: *const f32, to: *mut f32) {
+        // SAFETY: the caller promises 32 floats each.
+        unsafe {
+            let (p01, p12, p23) = (
+                _mm512_loadu_ps(from),
+                _mm512_loadu_ps(from.add(8)),
+                _mm512_loadu_ps(from.add(16)),
+            );
+            _mm512_storeu_ps(to, _mm512_sub_ps(p01, p23));
+            // [p1, p2] + [p2, -p1]
+            let p21 = _mm512_shuffle_f32x4::<0b01_00_11_10>(p12, p12);
+            let sum = _mm512_add_ps(p12, p21);
+            _mm512_storeu_ps(to.add(16), _mm512_mask_sub_ps(sum, 0xff00, p12, p21));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_blocks(self, blocks: &[*mut f32]) {
         // SAFETY: each place is null or writable for 8 floats, so the caller promises.
         unsafe {
             if !blocks[0].is_null() {
@@ -57,17 +116,18 @@ impl Vector for Floats {
     }
 }
 
-pub(super) fn convolve_row(row: &ConvRow<'_>, planes: &mut [&mut [f32]], start: usize) {
+/// Runs `kernel` with this vector.
+pub(super) fn run<K: Kernel>(kernel: K) {
     assert!(
         crate::isa::Isa::Avx512.is_available(),
         "the processor lacks the instruction set"
     );
-    // SAFETY: the instruction set is there, the bounds were asserted by `super::convolve_row`.
-    unsafe { convolve_row_here(row, planes, start) }
+    // SAFETY: the instruction set is there; whoever makes a kernel has asserted its bounds.
+    unsafe { run_here(kernel) }
 }
 
-#[target_feature(enable = "avx512f")]
-unsafe fn convolve_row_here(row: &ConvRow<'_>, planes: &mut [&mut [f32]], start: usize) {
+#[target_feature(enable = "avx512f,avx2,fma")]
+unsafe fn run_here<K: Kernel>(kernel: K) {
     // SAFETY: passed on from the caller.
-    unsafe { generic::convolve_row::<Floats>(row, planes, start) }
+    unsafe { kernel.run::<Floats>() }
 }

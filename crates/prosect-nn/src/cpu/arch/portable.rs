@@ -8,8 +8,7 @@
     reason = "must be compiled within the caller's target features"
 )]
 
-use super::ConvRow;
-use super::generic::{self, Vector};
+use super::vector::{Kernel, Vector};
 
 #[derive(Clone, Copy)]
 struct Floats([f32; 8]);
@@ -18,6 +17,7 @@ impl Vector for Floats {
     const LANES: usize = 8;
     // Eight f32 are two of the 16 registers that every x86-64 has.
     const REGISTERS: usize = 8;
+    type Half = Self;
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
@@ -41,7 +41,55 @@ impl Vector for Floats {
     }
 
     #[inline(always)]
-    unsafe fn store(self, blocks: &[*mut f32]) {
+    unsafe fn zero() -> Self {
+        Self([0.0; 8])
+    }
+
+    #[inline(always)]
+    unsafe fn add(mut self, other: Self) -> Self {
+        for lane in 0..8 {
+            self.0[lane] += other.0[lane];
+        }
+        self
+    }
+
+    #[inline(always)]
+    unsafe fn sub(mut self, other: Self) -> Self {
+        for lane in 0..8 {
+            self.0[lane] -= other.0[lane];
+        }
+        self
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the caller promises 8 writable floats.
+        unsafe { *to.cast::<[f32; 8]>() = self.0 };
+    }
+
+    #[inline(always)]
+    unsafe fn store_pairs(self, next: Self, blocks: &[*mut f32]) {
+        // SAFETY: the caller promises a place that is writable for 16 floats.
+        unsafe {
+            self.store(blocks[0]);
+            next.store(blocks[0].add(8));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn transform_tile(from: *const f32, to: *mut f32) {
+        // SAFETY: the caller promises 32 floats each.
+        unsafe {
+            let [p0, p1, p2, p3] = [0, 8, 16, 24].map(|offset| Self::load(from.add(offset)));
+            p0.sub(p2).store(to);
+            p1.sub(p3).store(to.add(8));
+            p1.add(p2).store(to.add(16));
+            p2.sub(p1).store(to.add(24));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_blocks(self, blocks: &[*mut f32]) {
         if !blocks[0].is_null() {
             // SAFETY: the caller promises 8 writable floats.
             unsafe { *blocks[0].cast::<[f32; 8]>() = self.0 };
@@ -49,7 +97,8 @@ impl Vector for Floats {
     }
 }
 
-pub(super) fn convolve_row(row: &ConvRow<'_>, planes: &mut [&mut [f32]], start: usize) {
-    // SAFETY: the bounds were asserted by `super::convolve_row`; plain Rust runs everywhere.
-    unsafe { generic::convolve_row::<Floats>(row, planes, start) }
+/// Runs `kernel` with this vector.
+pub(super) fn run<K: Kernel>(kernel: K) {
+    // SAFETY: whoever makes a kernel has asserted its bounds; plain Rust runs everywhere.
+    unsafe { kernel.run::<Floats>() }
 }

@@ -15,55 +15,37 @@
     reason = "plain counted loops are what the compiler unrolls into registers"
 )]
 
+use super::vector::{Kernel, Vector};
 use super::{ConvRow, MAX_BLOCKS};
 use crate::cpu::layout::LANES;
 
-/// A register of output channels.
-pub(super) trait Vector: Copy {
-    /// Floats in it.
-    const LANES: usize;
-    /// Such registers that the processor has, as far as the tile sizes are concerned.
-    const REGISTERS: usize;
-    /// # Safety
-    /// `from` must be readable for `LANES` floats; the instruction set must be there (also for all below).
-    unsafe fn load(from: *const f32) -> Self;
-    /// # Safety
-    /// `from` must be readable for one float.
-    unsafe fn splat(from: *const f32) -> Self;
-    /// `self + a * b`
-    /// # Safety
-    /// The instruction set must be there.
-    unsafe fn add_product(self, a: Self, b: Self) -> Self;
-    /// Writes block after block of 8 floats, each to its own place; a null place is left out.
-    /// # Safety
-    /// Each place is null or writable for 8 floats.
-    unsafe fn store(self, blocks: &[*mut f32]);
+/// A row and where it goes: at `start` of each plane.
+pub(super) struct ConvolveRow<'a, 'p> {
+    pub(super) row: &'a ConvRow<'a>,
+    pub(super) planes: &'a mut [&'p mut [f32]],
+    pub(super) start: usize,
 }
 
 /// Voxels of a tile with `vectors` vectors: as many as leave room for the weights and one broadcast value.
-const fn voxels_of_tile<V: Vector>(vectors: usize) -> usize {
+pub(super) const fn voxels_of_tile<V: Vector>(vectors: usize) -> usize {
     let voxels = (V::REGISTERS - vectors - 1) / vectors;
     if voxels > 14 { 14 } else { voxels }
 }
 
-/// # Safety
-/// `ConvRow::assert_bounds` has passed for these arguments, and the processor has `V`'s instruction set.
-#[inline(always)]
-pub(super) unsafe fn convolve_row<V: Vector>(
-    row: &ConvRow<'_>,
-    planes: &mut [&mut [f32]],
-    start: usize,
-) {
-    let mut outputs = [std::ptr::null_mut(); MAX_BLOCKS];
-    for (output, plane) in outputs.iter_mut().zip(planes) {
-        *output = plane[start..].as_mut_ptr();
-    }
-    // SAFETY: passed on from the caller.
-    unsafe {
-        match row.vectors {
-            1 => convolve_strided::<V, 1>(row, &outputs),
-            2 => convolve_strided::<V, 2>(row, &outputs),
-            _ => convolve_strided::<V, 3>(row, &outputs),
+impl Kernel for ConvolveRow<'_, '_> {
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        let mut outputs = [std::ptr::null_mut(); MAX_BLOCKS];
+        for (output, plane) in outputs.iter_mut().zip(self.planes) {
+            *output = plane[self.start..].as_mut_ptr();
+        }
+        // SAFETY: passed on from the caller.
+        unsafe {
+            match self.row.vectors {
+                1 => convolve_strided::<V, 1>(self.row, &outputs),
+                2 => convolve_strided::<V, 2>(self.row, &outputs),
+                _ => convolve_strided::<V, 3>(self.row, &outputs),
+            }
         }
     }
 }
@@ -160,7 +142,7 @@ unsafe fn convolve_tile<V: Vector, const G: usize, const R: usize, const S: usiz
                         output.add((first + r) * row.out_step)
                     }
                 });
-                sums[r][g].store(&places[..blocks]);
+                sums[r][g].store_blocks(&places[..blocks]);
             }
         }
     }
