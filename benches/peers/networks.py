@@ -1,5 +1,5 @@
 """The networks of the comparison, as PyTorch modules, ONNX files and what `prosect models import`
-takes. Weights are made as tests/reference/standin.py tells; MeshNet's are PyTorch's initial ones.
+takes. Weights are nnunetv2's and PyTorch's initial ones, the norms' drawn: the outputs are near one.
 """
 
 import sys
@@ -61,6 +61,11 @@ def meshnet():
             torch.nn.ReLU(),
         ]
         channels = 30
+    for norm in layers[1::3]:
+        torch.nn.init.uniform_(norm.weight, 1.0, 2.0)
+        torch.nn.init.normal_(norm.bias, 0.0, 0.2)
+        norm.running_mean.normal_(0.0, 0.2)
+        norm.running_var.uniform_(0.2, 0.6)
     return torch.nn.Sequential(*layers, torch.nn.Conv3d(30, 3, 1))
 
 
@@ -73,17 +78,11 @@ def make_nnunet(name, shape, folder):
         [1.5] * 3, shape["patch"], shape.get("features", FEATURES), shape["strides"], **options
     )
     labels = {"background": 0} | {f"structure_{i}": i for i in range(1, shape["classes"])}
-    patch = torch.nn.functional.avg_pool3d(
-        4 * torch.randn(1, 1, *shape["patch"], generator=torch.Generator().manual_seed(1)),
-        5,
-        stride=1,
-        padding=2,
-    )[0]
     standin.write_model(
         folder,
         standin.plans(f"Dataset990_{name.replace('.', '_')}", full),
         standin.dataset_json(labels),
-        lambda *_: [patch],
+        None,
         optimizer_step=False,
     )
 

@@ -174,6 +174,15 @@ def make_weights(network, seed):
             set_tensor(module.bias, 0.3 * random.normal(size=n))
 
 
+def draw_norms(network, seed):
+    """Leaves nnunetv2's own initial weights, and draws those of the norms, which begin as 1 and 0."""
+    random = np.random.default_rng(seed)
+    for module in network.modules():
+        if isinstance(module, torch.nn.InstanceNorm3d):
+            set_tensor(module.weight, random.uniform(0.5, 1.5, module.num_features))
+            set_tensor(module.bias, random.normal(0, 0.2, module.num_features))
+
+
 def fit(kernel, size):
     """The middle of a 3x3x3 filter along axes where the layer has a kernel of one."""
     for axis, n in enumerate(size):
@@ -237,8 +246,10 @@ def fit_head(network, patches, regions, seed):
 
 def write_model(folder, plans_json, dataset, make_patches, **options):
     """Writes one nnU-Net results folder (`plans.json`, `dataset.json`, `fold_*/checkpoint_final.pth`)
-    through nnunetv2's own trainer. `make_patches(predictor-like plans manager, configuration)`
-    gives the patches that the heads are fitted to."""
+    through nnunetv2's own trainer. `make_patches(plans_manager, configuration_manager, dataset)`
+    gives the patches that the head is fitted to; without it, all weights are nnunetv2's initial
+    ones, whose labels mean nothing but whose logits are near one, which suits a comparison of
+    rounding errors."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "plans.json").write_text(json.dumps(plans_json, indent=4, sort_keys=False))
@@ -267,12 +278,14 @@ def write_fold(folder, fold, seed, make_patches, options):
     trainer = trainer_class(plans_json, "3d_fullres", fold, dataset, torch.device("cpu"))
     trainer.initialize()
     network = trainer.network
-    make_weights(network, seed)
     network.eval()
     network.decoder.deep_supervision = False
-    patches = make_patches(trainer.plans_manager, trainer.configuration_manager, dataset)
-    regions = dataset.get("regions_class_order")
-    fit_head(network, patches, regions, seed)
+    if make_patches is None:
+        draw_norms(network, seed)
+    else:
+        make_weights(network, seed)
+        patches = make_patches(trainer.plans_manager, trainer.configuration_manager, dataset)
+        fit_head(network, patches, dataset.get("regions_class_order"), seed)
     trainer.inference_allowed_mirroring_axes = options.get("mirror_axes")
     if options.get("optimizer_step", True):
         # One step with a rate of zero, so that the optimizer's state is as after a training.

@@ -120,7 +120,10 @@ const RULES: [Rule; 18] = [
 
 /// Arrows that tests alone may draw, upwards or sideways: the crate, and what its tests use.
 /// A model is tested on a NIfTI that somebody else has labelled.
-const TEST_ARROWS: [(&str, &str); 1] = [("prosect-model", "prosect-formats")];
+const TEST_ARROWS: [(&str, &str); 2] = [
+    ("prosect-model", "prosect-formats"),
+    ("prosect-model", "prosect-import"),
+];
 
 /// Foreign crates that only some crates may know: async stays at the rim, and only the
 /// DICOM crates parse DICOM.

@@ -30,8 +30,8 @@ pub(crate) enum Command {
     Inspect(Inspect),
     /// Segment a CT or MR (DICOM file, folder or zip, or NIfTI) and write a case
     Segment(Segment),
-    /// List the models, or show one
-    Models(Models),
+    /// List, show, import, install, export, remove and verify models
+    Models(crate::models::args::Models),
     /// Time a model's network on this machine
     Bench(crate::bench::Bench),
 }
@@ -54,10 +54,7 @@ impl Command {
             Self::Segment(segment) => segment.run.json,
             Self::Inspect(inspect) => inspect.json,
             Self::Bench(bench) => bench.json(),
-            Self::Models(models) => match &models.command {
-                ModelsCommand::List(list) => list.json,
-                ModelsCommand::Info(info) => info.json,
-            },
+            Self::Models(models) => models.json(),
         }
     }
 }
@@ -178,48 +175,6 @@ pub(crate) struct Segment {
     /// Shared options.
     #[command(flatten)]
     pub(crate) run: RunOptions,
-}
-
-/// `prosect models`
-#[derive(Debug, Args)]
-pub(crate) struct Models {
-    /// What to do with models.
-    #[command(subcommand)]
-    pub(crate) command: ModelsCommand,
-}
-
-/// The commands on models.
-#[derive(Debug, Subcommand)]
-pub(crate) enum ModelsCommand {
-    /// List the shipped and installed models
-    List(ModelsList),
-    /// Show a model's card: use, licence, source, expected accuracy
-    Info(ModelsInfo),
-}
-
-/// `prosect models list`
-#[derive(Debug, Args)]
-pub(crate) struct ModelsList {
-    /// Print the list as JSON on stdout
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Look for installed models here [default: models in PROSECT_HOME, else the user's data folder]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) models: Option<PathBuf>,
-}
-
-/// `prosect models info`
-#[derive(Debug, Args)]
-pub(crate) struct ModelsInfo {
-    /// The model's name
-    #[arg(value_name = "NAME")]
-    pub(crate) name: String,
-    /// Print the card as JSON on stdout
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Look for installed models here [default: models in PROSECT_HOME, else the user's data folder]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) models: Option<PathBuf>,
 }
 
 /// A share of a patch.

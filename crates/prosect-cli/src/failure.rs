@@ -33,6 +33,20 @@ impl Failure {
         }
     }
 
+    /// What was read is not what it should be.
+    pub(crate) fn malformed(message: String, hint: &str) -> Self {
+        Self {
+            fault: Fault::Malformed,
+            message,
+            hint: Some(hint.to_owned()),
+        }
+    }
+
+    /// What went wrong, without the hint.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Tells the user and gives the exit code.
     pub(crate) fn report(&self, json: bool) -> ExitCode {
         say(&format!("error: {}\n", plain(&self.message)));

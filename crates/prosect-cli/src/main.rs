@@ -55,7 +55,7 @@ fn run(command: &Command, session: &Session) -> Result<Done, Failure> {
         Command::Demo(demo) => demo::run(demo, session),
         Command::Inspect(inspect) => inspect::run(inspect, session),
         Command::Segment(segment) => segment::run(segment, session),
-        Command::Models(models) => models::run(models),
+        Command::Models(models) => models::run(models, session),
         Command::Bench(bench) => bench::run(bench, session),
     }
 }

@@ -175,7 +175,9 @@ pub enum ModelError {
         model: String,
     },
     /// A model of the program itself cannot be removed.
-    #[error("{name} is part of the program and cannot be removed; it runs only where it is asked for or fits best")]
+    #[error(
+        "{name} is part of the program and cannot be removed; it runs only where it is asked for or fits best"
+    )]
     Shipped {
         /// The model.
         name: String,

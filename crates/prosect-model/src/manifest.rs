@@ -159,3 +159,6 @@ impl Manifest {
         document::version_numbers(&self.version).unwrap_or([0; 3])
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,7 +34,12 @@ pub(crate) fn segment(
         model: model.manifest().name.clone(),
         reason: reason.into(),
     };
-    let n_voxels = case.image.values().iter().filter(|v| !v.is_finite()).count();
+    let n_voxels = case
+        .image
+        .values()
+        .iter()
+        .filter(|v| !v.is_finite())
+        .count();
     if n_voxels > 0 {
         return Err(ModelError::NotFinite { n_voxels });
     }
@@ -74,7 +79,10 @@ impl Conformed {
         if self.unchanged {
             "the image as it is".into()
         } else {
-            format!("{} voxels of 1 mm, linear, 8 bit", self.cube.grid().shape()[0])
+            format!(
+                "{} voxels of 1 mm, linear, 8 bit",
+                self.cube.grid().shape()[0]
+            )
         }
     }
 }
@@ -100,7 +108,9 @@ fn run(
         threads: case.options.threads,
         max_bytes: case.options.max_ram_bytes,
     };
-    let plan = network.plan_within([nk, nj, ni], &options).map_err(&failed)?;
+    let plan = network
+        .plan_within([nk, nj, ni], &options)
+        .map_err(&failed)?;
     let input = normalized(cube, part, low, width);
     let mut workspace = network.workspace(&plan).map_err(&failed)?;
     trail.step("network");

@@ -20,6 +20,8 @@ mod summation;
 mod target;
 mod tiling;
 mod window;
+#[cfg(test)]
+mod oracle;
 
 use prosect_volume::{AxisOrder, Volume, reorient};
 use rayon::prelude::*;
@@ -129,7 +131,11 @@ pub(crate) fn describe(case: &Case<'_>, part: &Part, trail: &mut Trail<'_>) {
         .map(ToString::to_string)
         .collect();
     trail.parameter(&name("mirrored_axes"), mirrored.join(" "));
-    let accumulation = if options.compat { "as nnU-Net, half precision" } else { "single precision" };
+    let accumulation = if options.compat {
+        "as nnU-Net, half precision"
+    } else {
+        "single precision"
+    };
     trail.parameter(&name("accumulation"), accumulation);
 }
 

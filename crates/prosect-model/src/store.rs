@@ -23,20 +23,36 @@ struct Shipped {
     files: &'static [(&'static str, &'static [u8])],
 }
 
-static SHIPPED: [Shipped; 1] = [Shipped {
-    name: "liver-ct",
-    manifest: include_str!("../../../models/liver-ct/model.toml"),
-    files: &[
-        (
-            "network.json",
-            include_bytes!("../../../models/liver-ct/network.json"),
-        ),
-        (
-            "weights.safetensors",
-            include_bytes!("../../../models/liver-ct/weights.safetensors"),
-        ),
-    ],
-}];
+static SHIPPED: [Shipped; 2] = [
+    Shipped {
+        name: "liver-ct",
+        manifest: include_str!("../../../models/liver-ct/model.toml"),
+        files: &[
+            (
+                "network.json",
+                include_bytes!("../../../models/liver-ct/network.json"),
+            ),
+            (
+                "weights.safetensors",
+                include_bytes!("../../../models/liver-ct/weights.safetensors"),
+            ),
+        ],
+    },
+    Shipped {
+        name: "liver-lesion-ct",
+        manifest: include_str!("../../../models/liver-lesion-ct/model.toml"),
+        files: &[
+            (
+                "network.json",
+                include_bytes!("../../../models/liver-lesion-ct/network.json"),
+            ),
+            (
+                "weights.safetensors",
+                include_bytes!("../../../models/liver-lesion-ct/weights.safetensors"),
+            ),
+        ],
+    },
+];
 
 /// Where a model comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -95,7 +95,13 @@ impl<'a> Job<'a> {
             model: model.manifest().name.clone(),
             task: steps.task.clone(),
         })?;
-        Ok(Self { case, model, recipe, steps, task })
+        Ok(Self {
+            case,
+            model,
+            recipe,
+            steps,
+            task,
+        })
     }
 
     fn run(&self, trail: &mut Trail<'_>, depth: usize) -> Result<Found, ModelError> {
@@ -140,7 +146,11 @@ impl<'a> Job<'a> {
         merged: &mut Merged,
         trail: &mut Trail<'_>,
     ) -> Result<(), ModelError> {
-        trail.step(&format!("network {} {}", self.model.manifest().name, part.id));
+        trail.step(&format!(
+            "network {} {}",
+            self.model.manifest().name,
+            part.id
+        ));
         let share = 1.0 / of as f64;
         PartRunner::new(self.case, self.model, part)
             .within([n as f64 * share, share])
@@ -190,8 +200,10 @@ impl<'a> Job<'a> {
         let Some(names) = &self.case.options.structures else {
             return Ok(None);
         };
-        let values: Result<BTreeSet<u16>, ModelError> =
-            names.iter().map(|name| value_in(self.model, name)).collect();
+        let values: Result<BTreeSet<u16>, ModelError> = names
+            .iter()
+            .map(|name| value_in(self.model, name))
+            .collect();
         values.map(Some)
     }
 
@@ -255,8 +267,12 @@ impl<'a> Job<'a> {
         };
         let near = match self.steps.remove_outside_mm {
             Some(_) if !self.task.outside_of.is_empty() => {
-                let names: Vec<String> =
-                    self.task.outside_of.iter().map(|name| (*name).to_owned()).collect();
+                let names: Vec<String> = self
+                    .task
+                    .outside_of
+                    .iter()
+                    .map(|name| (*name).to_owned())
+                    .collect();
                 let kept = values_in(&coarse, &names)?;
                 Some(labels.map(|value| kept.contains(value)))
             }
@@ -307,23 +323,31 @@ impl<'a> Job<'a> {
             return Err(other.refused("it cannot tell another model where to look".into()));
         };
         if depth + 1 >= MAX_CHAIN {
-            return Err(self.model.refused(format!("models crop in a circle, {name} among them")));
+            return Err(self
+                .model
+                .refused(format!("models crop in a circle, {name} among them")));
         }
         let modality = &self.case.support.modality;
-        let support = other.manifest().support(modality).ok_or_else(|| {
-            ModelError::WrongModality {
-                model: name.clone(),
-                made_for: other.manifest().modalities().join(" and "),
-                modality: modality.clone(),
-            }
-        })?;
+        let support =
+            other
+                .manifest()
+                .support(modality)
+                .ok_or_else(|| ModelError::WrongModality {
+                    model: name.clone(),
+                    made_for: other.manifest().modalities().join(" and "),
+                    modality: modality.clone(),
+                })?;
         let options = SegmentOptions {
             structures: None,
             step: None,
             intermediate: None,
             ..self.case.options.clone()
         };
-        let case = Case { support, options: &options, ..*self.case };
+        let case = Case {
+            support,
+            options: &options,
+            ..*self.case
+        };
         let found = Job::new(&case, other, recipe, steps)?.run(trail, depth + 1)?;
         let labels = found.merged.labels;
         Ok(match Volume::new(self.source().clone(), labels) {
@@ -364,11 +388,7 @@ impl<'a> Job<'a> {
     }
 
     /// The task's cleaning, on any grid whose axis `up` leads to the head.
-    fn clean(
-        &self,
-        labels: &mut Volume<u16>,
-        up: framing::SourceAxis,
-    ) -> Result<(), ModelError> {
+    fn clean(&self, labels: &mut Volume<u16>, up: framing::SourceAxis) -> Result<(), ModelError> {
         let zooms_mm = labels.grid().spacing_mm().map(|s| s as f32);
         match self.task.cleanup {
             task::Cleanup::None => {}
@@ -396,7 +416,10 @@ fn value_in(model: &Model, name: &str) -> Result<u16, ModelError> {
     let structures = &model.manifest().structures;
     let found = structures.iter().find(|s| s.structure.name == name);
     found.map(|s| s.label_value).ok_or_else(|| {
-        let known: Vec<&str> = structures.iter().map(|s| s.structure.name.as_str()).collect();
+        let known: Vec<&str> = structures
+            .iter()
+            .map(|s| s.structure.name.as_str())
+            .collect();
         ModelError::UnknownStructure {
             model: model.manifest().name.clone(),
             structure: name.to_owned(),

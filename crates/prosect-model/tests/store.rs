@@ -41,7 +41,7 @@ fn the_shipped_model_passes_its_self_test() {
             .iter()
             .map(|m| m.manifest.name.as_str())
             .collect::<Vec<_>>(),
-        ["liver-ct"]
+        ["liver-ct", "liver-lesion-ct"]
     );
     let model = store.load("liver-ct").unwrap();
     for threads in [1, 3] {
@@ -60,7 +60,7 @@ fn an_unknown_name_is_refused_with_the_known_ones() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "there is no model named spleen; known are liver-ct"
+        "there is no model named spleen; known are liver-ct, liver-lesion-ct"
     );
     assert_eq!(error.fault(), Fault::Inconsistent);
 }

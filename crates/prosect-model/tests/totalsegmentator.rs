@@ -144,7 +144,9 @@ fn structure(name: &str, label_value: u16) -> ManifestStructure {
 
 fn install_part(folder: &Path, id: &str, classes: &[Class]) -> Part {
     fs::create_dir_all(folder.join(id)).unwrap();
-    let middles: Vec<f32> = std::iter::once(-1000.0).chain(classes.iter().map(|c| c.0)).collect();
+    let middles: Vec<f32> = std::iter::once(-1000.0)
+        .chain(classes.iter().map(|c| c.0))
+        .collect();
     // The nearest middle m to x has the largest 2 m x - m^2.
     let weight: Vec<f32> = middles.iter().map(|m| 2.0 * m * 1e-4).collect();
     let bias: Vec<f32> = middles.iter().map(|m| -m * m * 1e-4).collect();
@@ -164,7 +166,11 @@ fn install_part(folder: &Path, id: &str, classes: &[Class]) -> Part {
         &Weights::from_safetensors(&weights).unwrap(),
         Isa::Portable,
     );
-    let linear = |order| Resampling { order, order_z: 0, separate_z: None };
+    let linear = |order| Resampling {
+        order,
+        order_z: 0,
+        separate_z: None,
+    };
     Part {
         id: id.into(),
         network: put(format!("{id}/network.json"), network.as_bytes()),
@@ -182,7 +188,11 @@ fn install_part(folder: &Path, id: &str, classes: &[Class]) -> Part {
         logits_resampling: linear(1),
         step: 0.5,
         mirror_axes: Vec::new(),
-        heads: Heads::Labels(std::iter::once(0).chain(classes.iter().map(|c| c.2)).collect()),
+        heads: Heads::Labels(
+            std::iter::once(0)
+                .chain(classes.iter().map(|c| c.2))
+                .collect(),
+        ),
         self_test: SelfTest::record(&packed.unwrap(), 7, [8, 8, 8]).unwrap(),
     }
 }
@@ -237,7 +247,11 @@ fn run(
     image: &Volume<f32>,
     options: SegmentOptions<'_>,
 ) -> Result<ModelOutput, ModelError> {
-    let options = SegmentOptions { store: Some(store), threads: 2, ..options };
+    let options = SegmentOptions {
+        store: Some(store),
+        threads: 2,
+        ..options
+    };
     let model = store.load(name)?;
     segment(&model, image, "CT", &options, &Silent, &Cancel::new())
 }
@@ -271,7 +285,10 @@ fn a_later_part_goes_over_an_earlier_one() {
     let (_folder, store) = store_with(&[Tiny::total()]);
     let image = phantom();
     for compat in COMPAT {
-        let options = SegmentOptions { compat, ..SegmentOptions::default() };
+        let options = SegmentOptions {
+            compat,
+            ..SegmentOptions::default()
+        };
         let output = run(&store, "total", &image, options).unwrap();
         assert_eq!(labels(&output), &image.map(|hu| drawn(*hu)));
         assert_eq!(parameter(&output, "parts"), Some("0, 1"));
@@ -285,15 +302,26 @@ fn wanted_structures_run_only_their_part_around_what_the_coarse_model_finds() {
     let image = phantom();
     for compat in COMPAT {
         let structures = Some(vec!["hip_left".to_owned()]);
-        let options = SegmentOptions { compat, structures, ..SegmentOptions::default() };
+        let options = SegmentOptions {
+            compat,
+            structures,
+            ..SegmentOptions::default()
+        };
         let output = run(&store, "total", &image, options).unwrap();
         assert_eq!(parameter(&output, "parts"), Some("1"));
-        assert_eq!(labels(&output), &image.map(|hu| if *hu == 400.0 { 77 } else { 0 }));
+        assert_eq!(
+            labels(&output),
+            &image.map(|hu| if *hu == 400.0 { 77 } else { 0 })
+        );
         assert!(output.findings.is_empty(), "{:?}", output.findings);
         // 20 mm are ten voxels; the bone is small, so the coarse model may err by a voxel or two.
         assert!(parameter(&output, "crop").is_some());
         let corner = VoxelIndex { i: 0, j: 0, k: 0 };
-        assert_eq!(output.confidence.get(corner), Some(0), "nothing was asked there");
+        assert_eq!(
+            output.confidence.get(corner),
+            Some(0),
+            "nothing was asked there"
+        );
     }
 }
 
@@ -301,10 +329,16 @@ fn wanted_structures_run_only_their_part_around_what_the_coarse_model_finds() {
 fn without_the_coarse_model_the_whole_image_is_segmented_and_said_so() {
     let (_folder, store) = store_with(&[Tiny::total()]);
     let structures = Some(vec!["hip_left".to_owned()]);
-    let options = SegmentOptions { structures, ..SegmentOptions::default() };
+    let options = SegmentOptions {
+        structures,
+        ..SegmentOptions::default()
+    };
     let output = run(&store, "total", &phantom(), options.clone()).unwrap();
     assert_eq!(output.findings[0].code, "whole_image");
-    let options = SegmentOptions { compat: true, ..options };
+    let options = SegmentOptions {
+        compat: true,
+        ..options
+    };
     let error = run(&store, "total", &phantom(), options).unwrap_err();
     assert!(matches!(error, ModelError::Needs { .. }), "{error}");
 }
@@ -312,7 +346,13 @@ fn without_the_coarse_model_the_whole_image_is_segmented_and_said_so() {
 #[test]
 fn a_sub_task_names_the_model_that_it_needs() {
     let (_folder, store) = store_with(&[Tiny::vessels("total-fastest")]);
-    let error = run(&store, "liver-vessels", &phantom(), SegmentOptions::default()).unwrap_err();
+    let error = run(
+        &store,
+        "liver-vessels",
+        &phantom(),
+        SegmentOptions::default(),
+    )
+    .unwrap_err();
     assert_eq!(
         (error.to_string().as_str(), error.hint().as_deref()),
         (
@@ -327,7 +367,10 @@ fn a_sub_task_looks_only_in_its_crop() {
     let (_folder, store) = store_with(&[Tiny::vessels("total-fastest"), Tiny::coarse()]);
     let image = phantom();
     for compat in COMPAT {
-        let options = SegmentOptions { compat, ..SegmentOptions::default() };
+        let options = SegmentOptions {
+            compat,
+            ..SegmentOptions::default()
+        };
         let output = run(&store, "liver-vessels", &image, options).unwrap();
         // The bone far away would be drawn as tumor if the network saw it.
         let expected = image.map(|hu| u16::from((50.0..250.0).contains(hu)));
@@ -340,7 +383,10 @@ fn nothing_to_crop_is_a_result_with_a_finding() {
     let (_folder, store) = store_with(&[Tiny::vessels("total-fastest"), Tiny::coarse()]);
     let air = phantom().map(|_| -1000.0);
     for compat in COMPAT {
-        let options = SegmentOptions { compat, ..SegmentOptions::default() };
+        let options = SegmentOptions {
+            compat,
+            ..SegmentOptions::default()
+        };
         let output = run(&store, "liver-vessels", &air, options).unwrap();
         assert!(labels(&output).values().iter().all(|v| *v == 0));
         assert_eq!(output.findings[0].code, "nothing_to_crop");
@@ -351,19 +397,31 @@ fn nothing_to_crop_is_a_result_with_a_finding() {
 #[test]
 fn models_that_crop_by_each_other_are_refused() {
     let (_folder, store) = store_with(&[Tiny::vessels("liver-vessels")]);
-    let error = run(&store, "liver-vessels", &phantom(), SegmentOptions::default()).unwrap_err();
+    let error = run(
+        &store,
+        "liver-vessels",
+        &phantom(),
+        SegmentOptions::default(),
+    )
+    .unwrap_err();
     assert!(error.to_string().contains("in a circle"), "{error}");
 }
 
 #[test]
 fn an_unknown_task_or_structure_is_refused_by_name() {
-    let later = Tiny { task: "total_v9", ..Tiny::total() };
+    let later = Tiny {
+        task: "total_v9",
+        ..Tiny::total()
+    };
     let (_folder, store) = store_with(&[later]);
     let error = run(&store, "total", &phantom(), SegmentOptions::default()).unwrap_err();
     assert!(error.to_string().contains("total_v9"), "{error}");
     let (_folder, store) = store_with(&[Tiny::total()]);
     let structures = Some(vec!["gizzard".to_owned()]);
-    let options = SegmentOptions { structures, ..SegmentOptions::default() };
+    let options = SegmentOptions {
+        structures,
+        ..SegmentOptions::default()
+    };
     let error = run(&store, "total", &phantom(), options).unwrap_err();
     assert!(error.to_string().contains("gizzard"), "{error}");
 }
@@ -376,18 +434,30 @@ fn the_order_of_the_axes_does_not_matter() {
     let grid = image.grid();
     let [c0, c1, c2] = [0, 1, 2].map(|axis| grid.lps_from_voxel().column(axis));
     // New axes: k backwards, i, j backwards.
-    let last = Point::new([0.0, (grid.shape()[1] - 1) as f64, (grid.shape()[2] - 1) as f64]);
+    let last = Point::new([
+        0.0,
+        (grid.shape()[1] - 1) as f64,
+        (grid.shape()[2] - 1) as f64,
+    ]);
     let affine = Affine::from_columns([-c2, c0, -c1], grid.lps_from_voxel() * last);
     let [ni, nj, nk] = grid.shape();
     let turned = Grid::new([nk, ni, nj], affine, None).unwrap();
-    let old = |v: VoxelIndex| VoxelIndex { i: v.j, j: nj - 1 - v.k, k: nk - 1 - v.i };
+    let old = |v: VoxelIndex| VoxelIndex {
+        i: v.j,
+        j: nj - 1 - v.k,
+        k: nk - 1 - v.i,
+    };
     let turned = Volume::from_fn(turned, |v| image.get(old(v)).unwrap());
     for compat in COMPAT {
-        let options = SegmentOptions { compat, ..SegmentOptions::default() };
+        let options = SegmentOptions {
+            compat,
+            ..SegmentOptions::default()
+        };
         let straight = run(&store, "total", &image, options.clone()).unwrap();
         let other = run(&store, "total", &turned, options).unwrap();
-        let expected =
-            Volume::from_fn(turned.grid().clone(), |v| labels(&straight).get(old(v)).unwrap());
+        let expected = Volume::from_fn(turned.grid().clone(), |v| {
+            labels(&straight).get(old(v)).unwrap()
+        });
         assert_eq!(labels(&other), &expected);
     }
 }
@@ -395,10 +465,16 @@ fn the_order_of_the_axes_does_not_matter() {
 /// Away from borders the resampled ways agree with the truth; near them by a voxel of the network.
 #[test]
 fn other_spacings_come_back_to_the_same_places() {
-    let (_folder, store) = store_with(&[Tiny { resample_mm: Some([1.5, 1.7, 2.9]), ..Tiny::total() }]);
+    let (_folder, store) = store_with(&[Tiny {
+        resample_mm: Some([1.5, 1.7, 2.9]),
+        ..Tiny::total()
+    }]);
     let image = phantom();
     for compat in COMPAT {
-        let options = SegmentOptions { compat, ..SegmentOptions::default() };
+        let options = SegmentOptions {
+            compat,
+            ..SegmentOptions::default()
+        };
         let output = run(&store, "total", &image, options).unwrap();
         let found = labels(&output);
         let mut n_wrong = 0;
@@ -407,7 +483,11 @@ fn other_spacings_come_back_to_the_same_places() {
         }
         // The liver's and bone's surfaces have about 500 voxels.
         assert!(n_wrong < 450, "{n_wrong} with compat {compat}");
-        let middle = VoxelIndex { i: 19, j: 16, k: 24 };
+        let middle = VoxelIndex {
+            i: 19,
+            j: 16,
+            k: 24,
+        };
         assert_eq!(found.get(middle), Some(77));
     }
 }
@@ -419,7 +499,10 @@ fn a_single_slice_goes_through() {
     let grid = Grid::axis_aligned([20, 20, 1], [1.0, 1.0, 0.5], Point::new([0.0; 3])).unwrap();
     let image = Volume::filled(grid, 400.0);
     for compat in COMPAT {
-        let options = SegmentOptions { compat, ..SegmentOptions::default() };
+        let options = SegmentOptions {
+            compat,
+            ..SegmentOptions::default()
+        };
         let output = run(&store, "total", &image, options).unwrap();
         assert!(labels(&output).values().iter().all(|v| *v == 77));
     }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::cpu::activation;
+use crate::cpu::activation::{self, Activation};
 use crate::cpu::layout::{LANES, Layout, View};
 use crate::cpu::norm::{self, Affine, NormTask};
 use crate::cpu::team::Team;
@@ -96,7 +96,7 @@ fn run_across(
             let convolution = &packed.convs[*conv].convolution;
             convolution.run(team, scratch, source, (target, layout), cost)?;
             match activation {
-                activation::Activation::None => Ok(()),
+                Activation::None => Ok(()),
                 activation => activation::activate(team, (target, layout), *activation, 0),
             }
         }
@@ -152,7 +152,7 @@ fn find_affines(
                 place,
                 affine: (scale, shift),
             };
-            norm::find_affines(team, tensor, &task, cost)
+            norm::find_affines(team, tensor, None, &task, cost)
         }
     }
 }
@@ -194,13 +194,7 @@ fn run_head(
                     halo: [0; 3],
                     ..source.layout
                 };
-                copy_plane(tensor, d0, copy);
-                for (values, affine) in copy[..layout.len()]
-                    .chunks_exact_mut(layout.block_stride())
-                    .zip(affines)
-                {
-                    affine.apply(values, op.activation);
-                }
+                normalize_plane(tensor, d0, (affines, op.activation), copy);
                 let input = (&copy[..layout.len()], &layout);
                 packed.convs[conv]
                     .convolution
@@ -215,7 +209,7 @@ fn run_head(
             run_pointwise(*step, output, plan.output_channels);
         }
         clear_lanes_beyond(output, plan.output_channels, shape[1] * shape[2]);
-        if output.iter().all(|value| value.is_finite()) {
+        if is_finite(output) {
             take(OutputPlane { d0, values: output });
         } else {
             finite.store(false, Ordering::Relaxed);
@@ -241,6 +235,30 @@ fn copy_plane((tensor, layout): (&[f32], &Layout), d: usize, target: &mut [f32])
             target.copy_from_slice(&plane[layout.row_range(h)]);
         }
     }
+}
+
+/// As [`copy_plane`], with a norm on the way.
+fn normalize_plane(
+    (tensor, layout): (&[f32], &Layout),
+    d: usize,
+    (affines, activation): (&[Affine], Activation),
+    target: &mut [f32],
+) {
+    let row = layout.shape[2] * LANES;
+    let blocks = target.chunks_exact_mut(layout.shape[1] * row);
+    for ((block, target), affine) in blocks.enumerate().zip(affines) {
+        let plane = layout.plane(tensor, block, d);
+        for (h, target) in target.chunks_exact_mut(row).enumerate() {
+            affine.apply_to(&plane[layout.row_range(h)], target, activation);
+        }
+    }
+}
+
+/// Whether no value is NaN or infinite, without a branch for each of them.
+fn is_finite(values: &[f32]) -> bool {
+    const EXPONENT: u32 = 0x7f80_0000;
+    let is_other = |value: &f32| u32::from(value.to_bits() & EXPONENT == EXPONENT);
+    values.iter().map(is_other).sum::<u32>() == 0
 }
 
 fn run_pointwise(step: Pointwise, plane: &mut [f32], channels: usize) {

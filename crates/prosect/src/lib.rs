@@ -3,7 +3,9 @@
 
 pub use prosect_base as base;
 pub use prosect_dicom as dicom;
+pub use prosect_download as download;
 pub use prosect_formats as formats;
+pub use prosect_import as import;
 pub use prosect_model as model;
 pub use prosect_nn as nn;
 pub use prosect_phantom as phantom;

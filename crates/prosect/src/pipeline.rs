@@ -279,3 +279,6 @@ fn in_stage(path: impl AsRef<Path>, source: std::io::Error) -> PipelineError {
         source,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -195,7 +195,12 @@ mod tests {
     #[test]
     fn a_conformed_head_stays_as_it_is() {
         let columns = [[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, -1.0, 0.0]].map(Vector::new);
-        let grid = Grid::new([32; 3], Affine::from_columns(columns, Point::new([-3.5, 1.0, 8.0])), None).unwrap();
+        let grid = Grid::new(
+            [32; 3],
+            Affine::from_columns(columns, Point::new([-3.5, 1.0, 8.0])),
+            None,
+        )
+        .unwrap();
         let image = Volume::from_fn(grid.clone(), |v| (v.i + v.j + v.k) as f32);
         let conformed = conform(&image, 32).unwrap();
         assert!(conformed.unchanged);
@@ -207,7 +212,12 @@ mod tests {
     fn another_orientation_comes_to_the_same_place() {
         // 40 x 30 x 20 mm around the middle of a cube of 32 mm: a bright voxel keeps its place.
         let columns = [[-2.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]].map(Vector::new);
-        let grid = Grid::new([20, 30, 20], Affine::from_columns(columns, Point::new([5.0, 6.0, 7.0])), None).unwrap();
+        let grid = Grid::new(
+            [20, 30, 20],
+            Affine::from_columns(columns, Point::new([5.0, 6.0, 7.0])),
+            None,
+        )
+        .unwrap();
         let mut image = Volume::filled(grid.clone(), 0.0_f32);
         let at = VoxelIndex { i: 12, j: 15, k: 9 };
         let offset = grid.offset(at);
@@ -216,9 +226,22 @@ mod tests {
         assert!(!conformed.unchanged);
         assert_eq!(conformed.cube.grid().orientation(), "LIA");
         let brightest = conformed.cube.values().iter().copied().max().unwrap();
-        let bright = conformed.cube.values().iter().position(|v| *v == brightest).unwrap();
-        let index = VoxelIndex { i: bright % 32, j: bright / 32 % 32, k: bright / 1024 };
-        let distance = conformed.cube.grid().position(index).distance(grid.position(at));
+        let bright = conformed
+            .cube
+            .values()
+            .iter()
+            .position(|v| *v == brightest)
+            .unwrap();
+        let index = VoxelIndex {
+            i: bright % 32,
+            j: bright / 32 % 32,
+            k: bright / 1024,
+        };
+        let distance = conformed
+            .cube
+            .grid()
+            .position(index)
+            .distance(grid.position(at));
         assert!(distance < 1.1, "{distance} mm");
     }
 
@@ -230,9 +253,25 @@ mod tests {
         assert_eq!(MeshNetNormalization::Quantiles.of(&cube), Some((5.0, 89.0)));
         let flat = cube.map(|_| 7);
         assert_eq!(MeshNetNormalization::MinMax.of(&flat), None);
-        let found = crop_box(&cube, (0.0, 99.0), MeshNetCrop { threshold: 0.2, padding: 1 }).unwrap();
+        let found = crop_box(
+            &cube,
+            (0.0, 99.0),
+            MeshNetCrop {
+                threshold: 0.2,
+                padding: 1,
+            },
+        )
+        .unwrap();
         assert_eq!((found.start, found.end), ([0, 0, 0], [20, 5, 1]));
-        let found = crop_box(&cube, (0.0, 99.0), MeshNetCrop { threshold: 0.95, padding: 0 }).unwrap();
+        let found = crop_box(
+            &cube,
+            (0.0, 99.0),
+            MeshNetCrop {
+                threshold: 0.95,
+                padding: 0,
+            },
+        )
+        .unwrap();
         assert_eq!((found.start, found.end), ([15, 4, 0], [20, 5, 1]));
     }
 }

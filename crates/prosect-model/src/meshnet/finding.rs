@@ -30,7 +30,11 @@ pub(super) fn findings(
     let n_labeled = labels.values().iter().filter(|v| **v != 0).count();
     let found_ml = n_labeled as f64 * labels.grid().voxel_volume_mm3() / 1000.0;
     if n_labeled == 0 {
-        push(true, "not_found", "no structure was found in the image".into());
+        push(
+            true,
+            "not_found",
+            "no structure was found in the image".into(),
+        );
     } else if found_ml < SMALL_BRAIN_ML {
         let message = format!(
             "all structures together have {found_ml:.0} ml, less than a brain: is this a whole head"

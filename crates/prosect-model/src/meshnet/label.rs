@@ -124,7 +124,11 @@ impl Labeled {
             let mut offset = 0;
             for axis in (0..3).rev() {
                 let up = corner >> axis & 1;
-                weight *= if up == 1 { share[axis] } else { 1.0 - share[axis] };
+                weight *= if up == 1 {
+                    share[axis]
+                } else {
+                    1.0 - share[axis]
+                };
                 offset = offset * shape[axis] + (low[axis] + up).min(shape[axis] - 1);
             }
             if weight == 0.0 {
@@ -183,14 +187,28 @@ mod tests {
     #[test]
     fn labels_come_back_to_their_place_and_vote_where_voxels_differ() {
         let cube = Grid::axis_aligned([4, 4, 4], [1.0; 3], Point::new([0.0; 3])).unwrap();
-        let part = IndexBox { start: [2, 0, 0], end: [4, 4, 4] };
+        let part = IndexBox {
+            start: [2, 0, 0],
+            end: [4, 4, 4],
+        };
         let labeled = Labeled::in_cube(part, &cube, &[1; 32], &[200; 32]);
         let (labels, lead) = labeled.on(&cube, &[0, 77]);
-        assert_eq!(labels, Volume::from_fn(cube.clone(), |v| if v.i >= 2 { 77 } else { 0 }));
-        assert_eq!(lead.map(|v| u16::from(*v)), labels.map(|v| if *v == 77 { 200 } else { 0 }));
+        assert_eq!(
+            labels,
+            Volume::from_fn(cube.clone(), |v| if v.i >= 2 { 77 } else { 0 })
+        );
+        assert_eq!(
+            lead.map(|v| u16::from(*v)),
+            labels.map(|v| if *v == 77 { 200 } else { 0 })
+        );
         // Half-size voxels, turned around, one millimetre beyond the cube on the left.
         let columns = [[-0.5, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]].map(Vector::new);
-        let fine = Grid::new([10, 4, 4], Affine::from_columns(columns, Point::new([3.25, 0.0, 0.0])), None).unwrap();
+        let fine = Grid::new(
+            [10, 4, 4],
+            Affine::from_columns(columns, Point::new([3.25, 0.0, 0.0])),
+            None,
+        )
+        .unwrap();
         let (labels, _) = labeled.on(&fine, &[0, 77]);
         assert_eq!(labels.values()[..10], [77, 77, 77, 77, 0, 0, 0, 0, 0, 0]);
     }

@@ -4,6 +4,8 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
+use rayon::prelude::*;
+
 use crate::nnunet::half::round_to_half;
 
 /// Channels that lie side by side in memory.
@@ -102,7 +104,10 @@ impl Accumulator {
 
     /// Adds a contribution to a plane; different planes may be added to at the same time.
     pub(crate) fn add(&self, plane: usize, contribution: &Contribution<'_>) {
-        let Some(sum) = plane.checked_sub(self.first).and_then(|at| self.sums.get(at)) else {
+        let Some(sum) = plane
+            .checked_sub(self.first)
+            .and_then(|at| self.sums.get(at))
+        else {
             debug_assert!(false, "a patch touches only planes that are kept");
             return;
         };
@@ -159,19 +164,10 @@ impl Accumulator {
             mut logits,
             weights,
         } = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let mut is_finite = true;
-        for block in logits.chunks_exact_mut(weights.len() * LANES) {
-            for (pixel, weight) in block.chunks_exact_mut(LANES).zip(&weights) {
-                let divisor = weight * n_folds;
-                for value in pixel {
-                    *value /= divisor;
-                    if self.precision == Precision::Half {
-                        *value = round_to_half(*value);
-                    }
-                    is_finite &= value.is_finite();
-                }
-            }
-        }
+        let is_half = self.precision == Precision::Half;
+        let is_finite = (logits.par_chunks_exact_mut(weights.len() * LANES))
+            .map(|block| divide(block, &weights, n_folds, is_half))
+            .reduce(|| true, |a, b| a & b);
         is_finite.then_some(logits)
     }
 
@@ -179,6 +175,22 @@ impl Accumulator {
     pub(crate) fn recycle(&mut self, plane: Vec<f32>) {
         self.free.push(plane);
     }
+}
+
+/// Divides a block of channels by the weights and says whether all values are finite.
+fn divide(block: &mut [f32], weights: &[f32], n_folds: f32, is_half: bool) -> bool {
+    let mut is_finite = true;
+    for (pixel, weight) in block.chunks_exact_mut(LANES).zip(weights) {
+        let divisor = weight * n_folds;
+        for value in pixel {
+            *value /= divisor;
+            if is_half {
+                *value = round_to_half(*value);
+            }
+            is_finite &= value.is_finite();
+        }
+    }
+    is_finite
 }
 
 #[inline(always)]
@@ -192,3 +204,6 @@ fn add_pixel<const HALF: bool>(to: &mut [f32], from: &[f32], weight: f32) {
         *to = add::<HALF>(*to, from * weight);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -106,7 +106,12 @@ impl<'a> Exporter<'a> {
             let first = slice * s0 + row * s1;
             for (column, (found, doubt)) in labels.iter().zip(doubts).enumerate() {
                 let at = first + column * s2;
-                merge(&mut merged.labels[at], &mut merged.doubts[at], *found, *doubt);
+                merge(
+                    &mut merged.labels[at],
+                    &mut merged.doubts[at],
+                    *found,
+                    *doubt,
+                );
             }
         }
     }
@@ -120,7 +125,7 @@ impl<'a> Exporter<'a> {
         labels: &mut [u16],
         doubts: &mut [u8],
     ) {
-        let rows = [low, (low + 1).min(self.grid.height - 1)];
+        let rows = corner_pair(low, shares[1], self.grid.height);
         let mut corners: Option<Corners<'_>> = None;
         let mut interpolation = Interpolation::new(self.heads, self.precision, self.grid.channels);
         let columns = &self.places.axes[2];
@@ -128,11 +133,12 @@ impl<'a> Exporter<'a> {
             let Some(Place { low, share }) = *place else {
                 continue;
             };
+            let cell = corner_pair(low, share, self.grid.width);
             let here = match &corners {
-                Some(here) if here.column() == low => here,
+                Some(here) if here.columns() == cell => here,
                 _ => {
                     interpolation.forget();
-                    corners.insert(Corners::of(pair, self.grid, rows, low, shares))
+                    corners.insert(Corners::of(pair, self.grid, [rows, cell], shares))
                 }
             };
             let (found, confidence) = if let Some(winner) = here.agreed(self.precision) {
@@ -150,3 +156,12 @@ impl<'a> Exporter<'a> {
         }
     }
 }
+
+/// The voxels on either side of a place; on a voxel it is that voxel alone.
+fn corner_pair(low: usize, share: f64, length: usize) -> [usize; 2] {
+    let high = if share > 0.0 { low + 1 } else { low };
+    [low, high.min(length - 1)]
+}
+
+#[cfg(test)]
+mod tests;

@@ -84,7 +84,11 @@ mod tests {
         } else {
             even
         };
-        let wanted = if nearest >= 65_536.0 { f64::INFINITY } else { nearest };
+        let wanted = if nearest >= 65_536.0 {
+            f64::INFINITY
+        } else {
+            nearest
+        };
         let got = f64::from(round_double_to_half(value));
         assert_eq!(got, wanted.copysign(value), "of the double {value:e}");
         if f64::from(value as f32) == value {
@@ -98,7 +102,12 @@ mod tests {
         let table = all();
         for pair in table.windows(2) {
             let middle = f64::midpoint(pair[0], pair[1]);
-            for value in [pair[0], middle, middle * (1.0 - 1e-7), middle * (1.0 + 1e-7)] {
+            for value in [
+                pair[0],
+                middle,
+                middle * (1.0 - 1e-7),
+                middle * (1.0 + 1e-7),
+            ] {
                 check(value, &table);
                 check(-value, &table);
             }

@@ -18,9 +18,7 @@ pub(crate) fn nonzero_box(images: &[&Volume<f32>], axes: &Axes) -> TensorBox {
     let slices = 0..first.values().len() / (ni * nj);
     let found: Option<[[usize; 2]; 3]> = (slices.into_par_iter())
         .filter_map(|k| slice_box(images, [ni, nj], k))
-        .reduce_with(|a, b| {
-            std::array::from_fn(|x| [a[x][0].min(b[x][0]), a[x][1].max(b[x][1])])
-        });
+        .reduce_with(|a, b| std::array::from_fn(|x| [a[x][0].min(b[x][0]), a[x][1].max(b[x][1])]));
     let Some(found) = found else {
         return TensorBox {
             start: [0; 3],
@@ -34,11 +32,7 @@ pub(crate) fn nonzero_box(images: &[&Volume<f32>], axes: &Axes) -> TensorBox {
 }
 
 /// Along k, j, i.
-fn slice_box(
-    images: &[&Volume<f32>],
-    [ni, nj]: [usize; 2],
-    k: usize,
-) -> Option<[[usize; 2]; 3]> {
+fn slice_box(images: &[&Volume<f32>], [ni, nj]: [usize; 2], k: usize) -> Option<[[usize; 2]; 3]> {
     let mut found: Option<[[usize; 2]; 3]> = None;
     for image in images {
         let slice = &image.values()[k * ni * nj..(k + 1) * ni * nj];

@@ -177,7 +177,12 @@ fn masked_moments(
         match mask.map(|mask| &mask[row * n2..(row + 1) * n2]) {
             None => gathered.extend_from_slice(&line),
             Some(inside) => {
-                gathered.extend(line.iter().zip(inside).filter(|(_, i)| **i).map(|(v, _)| *v));
+                gathered.extend(
+                    line.iter()
+                        .zip(inside)
+                        .filter(|(_, i)| **i)
+                        .map(|(v, _)| *v),
+                );
             }
         }
     }
@@ -206,9 +211,10 @@ fn range(image: &Volume<f32>, axes: &Axes, within: TensorBox) -> [f32; 2] {
         .map(|row| {
             let first = memory.offset(row);
             let line = &image.values()[first..first + memory.shape[2]];
-            line.iter().fold([f32::INFINITY, f32::NEG_INFINITY], |r, v| {
-                [r[0].min(*v), r[1].max(*v)]
-            })
+            line.iter()
+                .fold([f32::INFINITY, f32::NEG_INFINITY], |r, v| {
+                    [r[0].min(*v), r[1].max(*v)]
+                })
         })
         .reduce(
             || [f32::INFINITY, f32::NEG_INFINITY],

@@ -155,7 +155,12 @@ fn resample_channel(
     let turned = intensity.turned(from, order);
     let width = order.map(|a| from[a]);
     let read = |[a, b]: [usize; 2], line: &mut [f32]| {
-        copy_line(image, &work_axes, [start[0] + a, start[1] + b, start[2]], line);
+        copy_line(
+            image,
+            &work_axes,
+            [start[0] + a, start[1] + b, start[2]],
+            line,
+        );
         turned.apply((a * width[1] + b) * width[2], line);
     };
     if order == [0, 1, 2] {
@@ -170,7 +175,10 @@ fn resample_channel(
     let strides = [0, 1, 2].map(|a| strides[place(a)]);
     (resized.par_chunks_mut(shape[2]).enumerate()).for_each(|(row, line)| {
         let first = row / shape[1] * strides[0] + row % shape[1] * strides[1];
-        for (value, from) in line.iter_mut().zip(work[first..].iter().step_by(strides[2])) {
+        for (value, from) in line
+            .iter_mut()
+            .zip(work[first..].iter().step_by(strides[2]))
+        {
             *value = *from;
         }
     });

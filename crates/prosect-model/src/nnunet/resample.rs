@@ -38,7 +38,11 @@ impl Resize {
         order_across: Option<u8>,
     ) -> Self {
         let kernels = std::array::from_fn(|a| {
-            let order = if a == 0 { order_across.unwrap_or(order) } else { order };
+            let order = if a == 0 {
+                order_across.unwrap_or(order)
+            } else {
+                order
+            };
             AxisKernel::new(from[a], to[a], order)
         });
         Self {

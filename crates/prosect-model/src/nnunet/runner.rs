@@ -8,7 +8,7 @@ use prosect_volume::{Grid, Volume};
 use rayon::prelude::*;
 
 use crate::error::ModelError;
-use crate::manifest::Part;
+use crate::manifest::{Part, StoredAxes};
 use crate::model::Model;
 use crate::nnunet::accumulate::{Accumulator, Contribution, PlaneLayout, Precision};
 use crate::nnunet::engine::{Budget, Engine};
@@ -87,9 +87,32 @@ impl<'a> PartRunner<'a> {
         target: &Target,
         merged: &mut Merged,
     ) -> Result<(), ModelError> {
+        self.require_memory(images)?;
         let input = self.preprocess(images)?;
         self.case.cancel.check()?;
         self.predict(&input, target, merged)
+    }
+
+    /// Refuses a limit that not even the way to the network's grid keeps.
+    fn require_memory(&self, images: &[&Volume<f32>]) -> Result<(), ModelError> {
+        let (Some(allowed_bytes), Some(image)) = (self.case.options.max_ram_bytes, images.first())
+        else {
+            return Ok(());
+        };
+        let geometry = Geometry::largest(self.part, image.grid());
+        let source = self.case.image.grid();
+        let least = self.settings().bytes_of_preprocessing(&geometry, source);
+        if least <= allowed_bytes {
+            return Ok(());
+        }
+        let options = self.case.options;
+        let running = predict_bytes(self.model, self.part, source, options)?;
+        let needed_bytes = least.max(running);
+        Err(ModelError::Memory {
+            model: self.model.manifest().name.clone(),
+            needed_bytes,
+            allowed_bytes,
+        })
     }
 
     /// The network's input. The images must hold finite numbers only.
@@ -123,13 +146,8 @@ impl<'a> PartRunner<'a> {
         places.doubt_outside(merged);
         let grid = self.settings().grid2(&tiling);
         let precision = self.settings().precision();
-        let mut exporter = Exporter::new(
-            &self.part.heads,
-            precision,
-            grid,
-            tiling.shape[0],
-            places,
-        );
+        let mut exporter =
+            Exporter::new(&self.part.heads, precision, grid, tiling.shape[0], places);
         let mut logits_file = self.logits_file(&tiling)?;
         let mut sums = Sums::new(grid.layout, precision, self.part.folds.len());
         let kernel = weights(tiling.patch);
@@ -157,11 +175,13 @@ impl<'a> PartRunner<'a> {
                 };
                 self.run_row(place, (&engine, &mut workspace), input, &sums)?;
             }
+            let is_last = row + 1 == tiling.starts[0].len();
             for padded in tiling.finished_planes(row) {
                 let plane = sums.release().ok_or_else(|| ModelError::Overflow {
                     model: self.model.manifest().name.clone(),
                 })?;
-                let inside = (padded.checked_sub(tiling.before[0])).filter(|p| *p < tiling.shape[0]);
+                let inside =
+                    (padded.checked_sub(tiling.before[0])).filter(|p| *p < tiling.shape[0]);
                 let Some(index) = inside else {
                     sums.recycle(plane);
                     continue;
@@ -169,7 +189,8 @@ impl<'a> PartRunner<'a> {
                 if let Some(file) = &mut logits_file {
                     write_plane(file, index, &plane, grid)?;
                 }
-                if let Some(used) = exporter.push(plane, merged)? {
+                // Behind the last row the memory goes back to the system while the answer grows.
+                if let Some(used) = exporter.push(plane, merged)?.filter(|_| !is_last) {
                     sums.recycle(used);
                 }
                 self.case.cancel.check()?;
@@ -203,10 +224,8 @@ impl<'a> PartRunner<'a> {
             * passes.len()) as f64;
         let (accumulator, counts) = sums.of_fold(fold);
         let is_canceled = || self.case.cancel.is_requested();
-        let mut mirrored = MirroredPatch::new(
-            sums.precision == Precision::Half && passes.len() > 1,
-            p0,
-        );
+        let mut mirrored =
+            MirroredPatch::new(sums.precision == Precision::Half && passes.len() > 1, p0);
         for s1 in &tiling.starts[1] {
             for s2 in &tiling.starts[2] {
                 let start = [tiling.starts[0][row], *s1, *s2];
@@ -289,7 +308,9 @@ impl<'a> PartRunner<'a> {
         tiling: &Tiling,
         input: &Preprocessed,
     ) -> Result<Engine, ModelError> {
-        let others = self.settings().bytes_beside_engine(tiling, self.case.image.grid())
+        let others = self
+            .settings()
+            .bytes_beside_engine(tiling, self.case.image.grid())
             + 4 * input.values.len() as u64;
         let budget = (self.case.options.max_ram_bytes).map(|allowed_bytes| Budget {
             allowed_bytes,
@@ -338,7 +359,12 @@ pub(crate) fn predict_bytes(
     let engine = Engine::load(model, part, &part.folds[0], options, None)?;
     let n_voxels: usize = geometry.shape.iter().product();
     let input = 4 * (n_voxels * part.channels.len()) as u64;
-    Ok(settings.bytes_beside_engine(&tiling, source) + input + engine.bytes())
+    let turned = match part.axes {
+        StoredAxes::Stored => 0,
+        StoredAxes::Ras => 4 * source.n_voxels() as u64,
+    };
+    let running = settings.bytes_beside_engine(&tiling, source) + input + engine.bytes();
+    Ok(turned + running.max(settings.bytes_of_preprocessing(&geometry, source)))
 }
 
 /// Refuses images that the part's channels do not fit.
@@ -397,6 +423,23 @@ impl Settings<'_> {
         }
     }
 
+    /// Memory on the way to the network's grid: the image, planes between its grid and the network's,
+    /// a mask where one is needed, and the input.
+    fn bytes_of_preprocessing(&self, geometry: &Geometry, source: &Grid) -> u64 {
+        let [n0, n1, n2] = geometry.shape;
+        let from = geometry.crop.shape();
+        let is_masked = self.part.channels.iter().any(|channel| channel.use_mask);
+        // Inside, outside and the voxels gathered for the mean.
+        let mask = if is_masked {
+            6 * from.iter().product::<usize>()
+        } else {
+            0
+        };
+        let planes = 4 * from.iter().max().unwrap_or(&0) * n1.max(n0) * n2.max(n1);
+        let input = 4 * self.part.channels.len() * n0 * n1 * n2;
+        (source.n_voxels() * 4 + planes + mask + input) as u64
+    }
+
     /// Memory while patches run, without the network's and its input's: the image, the answer, the
     /// sums and one patch.
     fn bytes_beside_engine(&self, tiling: &Tiling, source: &Grid) -> u64 {
@@ -420,9 +463,15 @@ impl Settings<'_> {
 
 impl Sums {
     fn new(layout: PlaneLayout, precision: Precision, n_folds: usize) -> Self {
-        let n = if precision == Precision::Half { n_folds } else { 1 };
+        let n = if precision == Precision::Half {
+            n_folds
+        } else {
+            1
+        };
         Self {
-            accumulators: (0..n).map(|_| Accumulator::new(layout, precision)).collect(),
+            accumulators: (0..n)
+                .map(|_| Accumulator::new(layout, precision))
+                .collect(),
             n_folds,
             precision,
         }
@@ -497,7 +546,9 @@ impl MirroredPatch {
         flipped: [bool; 2],
         is_first: bool,
     ) {
-        let mut plane = self.planes[d0].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut plane = self.planes[d0]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if is_first {
             plane.clear();
             plane.extend_from_slice(logits);
@@ -520,13 +571,16 @@ impl MirroredPatch {
     }
 
     fn take(&mut self, n_passes: f32, take: &(dyn Fn(usize, &[f32]) + Sync)) {
-        self.planes.par_iter_mut().enumerate().for_each(|(d0, plane)| {
-            let plane = plane.get_mut().unwrap_or_else(PoisonError::into_inner);
-            for value in plane.iter_mut() {
-                *value /= n_passes;
-            }
-            take(d0, plane);
-        });
+        self.planes
+            .par_iter_mut()
+            .enumerate()
+            .for_each(|(d0, plane)| {
+                let plane = plane.get_mut().unwrap_or_else(PoisonError::into_inner);
+                for value in plane.iter_mut() {
+                    *value /= n_passes;
+                }
+                take(d0, plane);
+            });
     }
 }
 

@@ -35,7 +35,11 @@ fn coarsest_axis(spacing_mm: [f64; 3]) -> Option<usize> {
     let (_, high) = range(spacing_mm);
     let mut coarsest = (0..3).filter(|a| high / spacing_mm[*a] == 1.0);
     let axis = coarsest.next();
-    if coarsest.next().is_some() { None } else { axis }
+    if coarsest.next().is_some() {
+        None
+    } else {
+        axis
+    }
 }
 
 fn range(values: [f64; 3]) -> (f64, f64) {
@@ -80,7 +84,11 @@ mod tests {
             (never, [5.0, 0.7, 0.7], [1.0; 3], None),
         ];
         for (resampling, from_mm, to_mm, axis) in cases {
-            assert_eq!(separate_axis(resampling, from_mm, to_mm), axis, "{from_mm:?}");
+            assert_eq!(
+                separate_axis(resampling, from_mm, to_mm),
+                axis,
+                "{from_mm:?}"
+            );
         }
     }
 }

@@ -72,7 +72,9 @@ impl Merged {
         grid: &Grid,
     ) -> Result<(Volume<u16>, Volume<u8>), prosect_volume::VolumeError> {
         let Self { labels, mut doubts } = self;
-        doubts.par_iter_mut().for_each(|doubt| *doubt = 255 - *doubt);
+        doubts
+            .par_iter_mut()
+            .for_each(|doubt| *doubt = 255 - *doubt);
         Ok((
             Volume::new(grid.clone(), labels)?,
             Volume::new(grid.clone(), doubts)?,
@@ -146,7 +148,11 @@ impl Places {
 
     /// Marks what lies outside the crop: nobody can be sure of it.
     pub(crate) fn doubt_outside(&self, merged: &mut Merged) {
-        if self.axes.iter().all(|axis| axis.iter().all(Option::is_some)) {
+        if self
+            .axes
+            .iter()
+            .all(|axis| axis.iter().all(Option::is_some))
+        {
             return;
         }
         let [a, b, c] = &self.axes;

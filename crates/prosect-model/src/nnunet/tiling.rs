@@ -36,7 +36,10 @@ impl Tiling {
     /// The padded planes that no row of patches after `row` touches and no row before it has
     /// finished.
     pub(crate) fn finished_planes(&self, row: usize) -> std::ops::Range<usize> {
-        let end = self.starts[0].get(row + 1).copied().unwrap_or(self.padded[0]);
+        let end = self.starts[0]
+            .get(row + 1)
+            .copied()
+            .unwrap_or(self.padded[0]);
         self.starts[0][row]..end
     }
 

@@ -46,11 +46,25 @@ pub(super) fn run(
     for (n, part) in parts.iter().enumerate() {
         for piece in &pieces {
             let Some(seen) = slices(&working, piece)? else {
-                job.run_part([n, parts.len()], part, &working, &whole(&working), &mut merged, trail)?;
+                job.run_part(
+                    [n, parts.len()],
+                    part,
+                    &working,
+                    &whole(&working),
+                    &mut merged,
+                    trail,
+                )?;
                 continue;
             };
             let mut answer = Merged::new(seen.grid().n_voxels());
-            job.run_part([n, parts.len()], part, &seen, &whole(&seen), &mut answer, trail)?;
+            job.run_part(
+                [n, parts.len()],
+                part,
+                &seen,
+                &whole(&seen),
+                &mut answer,
+                trail,
+            )?;
             keep(piece, grid.shape(), &answer, &mut merged);
         }
     }

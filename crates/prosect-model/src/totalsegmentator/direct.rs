@@ -32,7 +32,14 @@ pub(super) fn run(
     let target = target(framing, working.grid().shape());
     let mut merged = Merged::new(job.source().n_voxels());
     for (n, part) in parts.iter().enumerate() {
-        job.run_part([n, parts.len()], part, &working, &target, &mut merged, trail)?;
+        job.run_part(
+            [n, parts.len()],
+            part,
+            &working,
+            &target,
+            &mut merged,
+            trail,
+        )?;
     }
     drop(working);
     if job.task.cleanup != Cleanup::None {

@@ -22,7 +22,9 @@ pub(super) fn nothing_to_crop(coarse: &str, structures: &[String]) -> ModelFindi
     finding(
         true,
         "nothing_to_crop",
-        format!("{coarse} found none of {names} in this image, so the model was not asked and nothing is drawn"),
+        format!(
+            "{coarse} found none of {names} in this image, so the model was not asked and nothing is drawn"
+        ),
     )
 }
 
@@ -31,7 +33,9 @@ pub(super) fn whole_image(coarse: &str) -> ModelFinding {
     finding(
         false,
         "whole_image",
-        format!("model {coarse} is not installed, so the whole image was segmented instead of the part around the structures; `prosect models install {coarse}` makes this faster"),
+        format!(
+            "model {coarse} is not installed, so the whole image was segmented instead of the part around the structures; `prosect models install {coarse}` makes this faster"
+        ),
     )
 }
 

@@ -133,12 +133,17 @@ fn canonical_axes(lps_from_voxel: Affine<Lps, Voxel>) -> [SourceAxis; 3] {
     });
     let mut rotation = nearest_rotation(scaled);
     let clearness = |axis: usize, r: &[[f64; 3]; 3]| {
-        r.iter().map(|row| row[axis] * row[axis]).fold(0.0_f64, f64::max)
+        r.iter()
+            .map(|row| row[axis] * row[axis])
+            .fold(0.0_f64, f64::max)
     };
     let mut order = [0, 1, 2];
     let initial = rotation;
     order.sort_by(|&a, &b| clearness(b, &initial).total_cmp(&clearness(a, &initial)));
-    let mut axes = [SourceAxis { axis: 0, backwards: false }; 3];
+    let mut axes = [SourceAxis {
+        axis: 0,
+        backwards: false,
+    }; 3];
     let mut free = [true; 3];
     for axis in order {
         let mut main = None;
@@ -149,7 +154,10 @@ fn canonical_axes(lps_from_voxel: Affine<Lps, Voxel>) -> [SourceAxis; 3] {
             }
         }
         if let Some(main) = main {
-            axes[main] = SourceAxis { axis, backwards: rotation[main][axis] < 0.0 };
+            axes[main] = SourceAxis {
+                axis,
+                backwards: rotation[main][axis] < 0.0,
+            };
             free[main] = false;
             rotation[main] = [0.0; 3];
         }

@@ -22,7 +22,9 @@ struct Case(toml::Table);
 fn cases(kind: &str) -> Vec<Case> {
     let table: toml::Table = ANSWERS.parse().unwrap();
     let list = table[kind].as_array().unwrap();
-    list.iter().map(|c| Case(c.as_table().unwrap().clone())).collect()
+    list.iter()
+        .map(|c| Case(c.as_table().unwrap().clone()))
+        .collect()
 }
 
 impl Case {
@@ -43,7 +45,9 @@ impl Case {
         let list = self.0[key].as_array().unwrap();
         std::array::from_fn(|n| {
             let value = &list[n];
-            value.as_float().unwrap_or_else(|| value.as_integer().unwrap() as f64)
+            value
+                .as_float()
+                .unwrap_or_else(|| value.as_integer().unwrap() as f64)
         })
     }
 
@@ -62,8 +66,13 @@ fn mixed([x, y, z]: [usize; 3], seed: usize) -> u64 {
 }
 
 fn voxels(shape: [usize; 3]) -> impl Iterator<Item = [usize; 3]> {
-    (0..shape.iter().product::<usize>())
-        .map(move |at| [at % shape[0], at / shape[0] % shape[1], at / (shape[0] * shape[1])])
+    (0..shape.iter().product::<usize>()).map(move |at| {
+        [
+            at % shape[0],
+            at / shape[0] % shape[1],
+            at / (shape[0] * shape[1]),
+        ]
+    })
 }
 
 fn image(shape: [usize; 3], seed: usize) -> Vec<f32> {
@@ -76,7 +85,13 @@ fn image(shape: [usize; 3], seed: usize) -> Vec<f32> {
 fn blocks(shape: [usize; 3], block: [usize; 3], n: u64, seed: usize, one_in: u64) -> Vec<u16> {
     voxels(shape)
         .map(|v| mixed(std::array::from_fn(|a| v[a] / block[a]), seed) >> 5)
-        .map(|h| if h % one_in == 0 { ((h >> 4) % n) as u16 + 1 } else { 0 })
+        .map(|h| {
+            if h % one_in == 0 {
+                ((h >> 4) % n) as u16 + 1
+            } else {
+                0
+            }
+        })
         .collect()
 }
 
@@ -87,7 +102,10 @@ fn grid(shape: [usize; 3], spacing_mm: [f64; 3]) -> Grid {
 /// A grid whose axes are canonical already.
 fn ras_grid(shape: [usize; 3], spacing_mm: [f64; 3]) -> Grid {
     let [x, y, z] = spacing_mm;
-    grid_of_ras(shape, [x, 0.0, 0.0, 0.0, 0.0, y, 0.0, 0.0, 0.0, 0.0, z, 0.0])
+    grid_of_ras(
+        shape,
+        [x, 0.0, 0.0, 0.0, 0.0, y, 0.0, 0.0, 0.0, 0.0, z, 0.0],
+    )
 }
 
 /// The grid of a NIfTI affine, row by row.
@@ -101,7 +119,10 @@ fn grid_of_ras(shape: [usize; 3], rows: [f64; 12]) -> Grid {
 }
 
 fn whole(shape: [usize; 3]) -> IndexBox {
-    IndexBox { start: [0; 3], end: shape }
+    IndexBox {
+        start: [0; 3],
+        end: shape,
+    }
 }
 
 fn bytes_f32(values: &[f32]) -> impl Iterator<Item = u8> {
@@ -133,8 +154,14 @@ fn zoom_is_scipys_bit_for_bit() {
             steps: [1, shape[0] as isize, (shape[0] * shape[1]) as isize],
             fraction: Fraction::Kept,
         };
-        case.check("kept_f32", bytes_f32(&zoom_linear(&input, out, Fraction::Kept)));
-        case.check("cut_i32", bytes_i32(&zoom_linear(&input, out, Fraction::Cut)));
+        case.check(
+            "kept_f32",
+            bytes_f32(&zoom_linear(&input, out, Fraction::Kept)),
+        );
+        case.check(
+            "cut_i32",
+            bytes_i32(&zoom_linear(&input, out, Fraction::Cut)),
+        );
         let framing = Framing::new(&ras_grid(shape, [1.0; 3]), whole(shape)).unwrap();
         let labels = blocks(out, [2, 3, 2], 5, seed, 2);
         let mut back = vec![0; values.len()];
@@ -156,7 +183,13 @@ fn the_way_to_the_network_and_back_is_the_programs() {
         let whole = Framing::new(&source, whole(shape)).unwrap();
         let kept = |framing: &Framing, fraction| {
             let (first, steps) = framing.strides();
-            Strided { values: &values, shape: framing.shape(), first, steps, fraction }
+            Strided {
+                values: &values,
+                shape: framing.shape(),
+                first,
+                steps,
+                fraction,
+            }
         };
         let canonical = kept(&whole, Fraction::Kept);
         let same = zoom_linear(&canonical, whole.shape(), Fraction::Kept);
@@ -177,7 +210,10 @@ fn the_way_to_the_network_and_back_is_the_programs() {
         case.check("working_i32", bytes_i32(&working));
         let claimed = framing.claimed_grid(out, Some(target_mm)).unwrap();
         let zooms_mm: [f64; 3] = case.reals("working_zooms_mm");
-        assert_eq!(claimed.spacing_mm().map(|s| s as f32), zooms_mm.map(|s| s as f32));
+        assert_eq!(
+            claimed.spacing_mm().map(|s| s as f32),
+            zooms_mm.map(|s| s as f32)
+        );
         let labels = blocks(out, [2, 2, 3], 9, seed, 2);
         let mut back = vec![0; values.len()];
         spread_nearest(&labels, out, &framing, &mut back);
@@ -213,8 +249,12 @@ fn parts_are_merged_as_the_program_merges_them() {
         let mut merged = vec![0; shape.iter().product()];
         let mut doubts = vec![0; merged.len()];
         for (seed, table) in case.0["tables"].as_array().unwrap().iter().enumerate() {
-            let table: Vec<u16> = table.as_array().unwrap().iter()
-                .map(|v| v.as_integer().unwrap() as u16).collect();
+            let table: Vec<u16> = table
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|v| v.as_integer().unwrap() as u16)
+                .collect();
             let part = blocks(shape, [2, 2, 2], table.len() as u64 - 1, seed, 3);
             let part: Vec<u16> = part.iter().map(|v| table[usize::from(*v)]).collect();
             for ((label, doubt), found) in merged.iter_mut().zip(&mut doubts).zip(part) {
@@ -226,7 +266,10 @@ fn parts_are_merged_as_the_program_merges_them() {
 }
 
 const SPINE: Spine = Spine { c1: 1, l5: 24 };
-const UP: SourceAxis = SourceAxis { axis: 2, backwards: false };
+const UP: SourceAxis = SourceAxis {
+    axis: 2,
+    backwards: false,
+};
 
 #[test]
 fn the_body_is_cleaned_as_the_program_cleans_it() {
@@ -234,10 +277,8 @@ fn the_body_is_cleaned_as_the_program_cleans_it() {
     for case in cases("body") {
         let seed = case.number("seed");
         let zooms_mm = case.reals("spacing_mm").map(|s: f64| s as f32);
-        let mut labels = Volume::new(
-            grid(shape, [1.0; 3]),
-            blocks(shape, [5, 6, 4], 2, seed, 2),
-        ).unwrap();
+        let mut labels =
+            Volume::new(grid(shape, [1.0; 3]), blocks(shape, [5, 6, 4], 2, seed, 2)).unwrap();
         if seed == 0 {
             for (value, v) in labels.values_mut().iter_mut().zip(voxels(shape)) {
                 let inside = (3..39).contains(&v[0]) && (2..30).contains(&v[1]);
@@ -255,7 +296,13 @@ fn the_body_is_cleaned_as_the_program_cleans_it() {
 
 fn spine_before(case: &Case, shape: [usize; 3], flavor: &str) -> Vec<u16> {
     let one_in = if flavor == "touching" { 3 } else { 5 };
-    let mut values = blocks(shape, case.counts("block"), 24, 10 + case.number("seed"), one_in);
+    let mut values = blocks(
+        shape,
+        case.counts("block"),
+        24,
+        10 + case.number("seed"),
+        one_in,
+    );
     for (value, [x, y, z]) in values.iter_mut().zip(voxels(shape)) {
         match flavor {
             "apart" => {
@@ -280,11 +327,19 @@ fn vertebrae_are_numbered_and_refined_as_the_program_does_it() {
         let values = spine_before(&case, shape, case.text("flavor"));
         let mut labels = Volume::new(grid(shape, [1.0; 3]), values).unwrap();
         case.check("before_u8", bytes_u8(labels.values()));
-        renumber_vertebrae(&mut labels, SPINE, UP, &Ball::original(zooms_mm, 3.0), zooms_mm);
+        renumber_vertebrae(
+            &mut labels,
+            SPINE,
+            UP,
+            &Ball::original(zooms_mm, 3.0),
+            zooms_mm,
+        );
         case.check("after_u8", bytes_u8(labels.values()));
         let bodies = blocks(shape, [7, 7, 7], 2, 99 + case.number("seed"), 2);
         case.check("bodies_u8", bytes_u8(&bodies));
-        let bodies = Volume::new(grid(shape, [1.0; 3]), bodies).unwrap().map(|v| *v == 1);
+        let bodies = Volume::new(grid(shape, [1.0; 3]), bodies)
+            .unwrap()
+            .map(|v| *v == 1);
         refine_vertebrae(&mut labels, &bodies, SPINE, &Ball::original(zooms_mm, 2.0));
         case.check("refined_u8", bytes_u8(labels.values()));
     }
@@ -300,7 +355,9 @@ fn what_lies_outside_is_removed_as_the_program_removes_it() {
         let mut labels = Volume::new(grid(shape, [1.0; 3]), labels).unwrap();
         let mask = blocks(shape, [4, 5, 6], 1, 50 + seed, 40);
         case.check("mask_u8", bytes_u8(&mask));
-        let mask = Volume::new(grid(shape, [1.0; 3]), mask).unwrap().map(|v| *v == 1);
+        let mask = Volume::new(grid(shape, [1.0; 3]), mask)
+            .unwrap()
+            .map(|v| *v == 1);
         remove_outside(&mut labels, &mask, 10.0, zooms_mm);
         case.check("after_u8", bytes_u8(labels.values()));
     }
@@ -325,7 +382,12 @@ fn statistics_are_the_programs() {
         let values = image(shape, 5).iter().map(|v| v.trunc()).collect();
         let values = Volume::new(grid(shape, spacing_mm), values).unwrap();
         let found = measure::statistics(&labels, &values).unwrap();
-        for (row, value) in case.0["volume_and_intensity"].as_array().unwrap().iter().zip(1..) {
+        for (row, value) in case.0["volume_and_intensity"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .zip(1..)
+        {
             let [volume, intensity] = [0, 1].map(|n| row[n].as_float().unwrap());
             let own = found.iter().find(|s| s.value == value && !s.touches_border);
             let [v, m] = own.map_or([0.0; 2], |s| [s.volume_mm3, s.mean_intensity]);

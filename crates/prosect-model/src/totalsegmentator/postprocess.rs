@@ -305,7 +305,10 @@ fn boxes_of_values(labels: &Volume<u16>) -> Vec<Option<IndexBox>> {
             continue;
         }
         let start = [offset % ni, offset / ni % nj, offset / (ni * nj)];
-        let here = IndexBox { start, end: start.map(|n| n + 1) };
+        let here = IndexBox {
+            start,
+            end: start.map(|n| n + 1),
+        };
         let value = usize::from(*value);
         if boxes.len() <= value {
             boxes.resize(value + 1, None);
@@ -331,10 +334,18 @@ fn ordered_blobs(numbers: &Volume<u32>, list: &[Component]) -> Vec<Blob> {
     let [ni, nj, nk] = numbers.grid().shape();
     let mut blobs: Vec<Blob> = list
         .iter()
-        .map(|c| Blob { number: c.number, n_voxels: c.n_voxels, first: usize::MAX, sums: [0; 3] })
+        .map(|c| Blob {
+            number: c.number,
+            n_voxels: c.n_voxels,
+            first: usize::MAX,
+            sums: [0; 3],
+        })
         .collect();
     for (offset, number) in numbers.values().iter().enumerate() {
-        let Some(blob) = number.checked_sub(1).and_then(|n| blobs.get_mut(n as usize)) else {
+        let Some(blob) = number
+            .checked_sub(1)
+            .and_then(|n| blobs.get_mut(n as usize))
+        else {
             continue;
         };
         let at = [offset % ni, offset / ni % nj, offset / (ni * nj)];
@@ -348,11 +359,7 @@ fn ordered_blobs(numbers: &Volume<u32>, list: &[Component]) -> Vec<Blob> {
 }
 
 /// Of the voxels with `value`, only the blobs that `kept` names stay.
-fn filter_blobs(
-    labels: &mut Volume<u16>,
-    value: u16,
-    kept: impl Fn(&[Blob]) -> BTreeSet<u32>,
-) {
+fn filter_blobs(labels: &mut Volume<u16>, value: u16, kept: impl Fn(&[Blob]) -> BTreeSet<u32>) {
     let Some(found) = IndexBox::around(labels, |v| *v == value) else {
         return;
     };

@@ -31,7 +31,10 @@ pub(super) fn thirds(n_slices: usize) -> [Third; 3] {
     let third = n_slices / 3;
     // The original skips `third - margin` itself: its second part starts one slice later.
     [
-        Third { seen: 0..third + MARGIN, kept: 0..third },
+        Third {
+            seen: 0..third + MARGIN,
+            kept: 0..third,
+        },
         Third {
             seen: third + 1 - MARGIN..2 * third + MARGIN,
             kept: third..2 * third,
@@ -52,9 +55,18 @@ mod tests {
     fn the_kept_slices_are_those_that_the_original_keeps() {
         for n in 201..900 {
             let [a, b, c] = thirds(n);
-            assert_eq!((a.kept.start - a.seen.start, a.seen.end - a.kept.end), (0, 20));
-            assert_eq!((b.kept.start - b.seen.start, b.seen.end - b.kept.end), (19, 20));
-            assert_eq!((c.kept.start - c.seen.start, c.seen.end - c.kept.end), (19, 0));
+            assert_eq!(
+                (a.kept.start - a.seen.start, a.seen.end - a.kept.end),
+                (0, 20)
+            );
+            assert_eq!(
+                (b.kept.start - b.seen.start, b.seen.end - b.kept.end),
+                (19, 20)
+            );
+            assert_eq!(
+                (c.kept.start - c.seen.start, c.seen.end - c.kept.end),
+                (19, 0)
+            );
             assert_eq!([a.kept, b.kept, c.kept].concat_len(), n);
         }
     }
@@ -64,7 +76,10 @@ mod tests {
     }
     impl ConcatLen for [std::ops::Range<usize>; 3] {
         fn concat_len(&self) -> usize {
-            assert_eq!((self[0].start, self[0].end, self[1].end), (0, self[1].start, self[2].start));
+            assert_eq!(
+                (self[0].start, self[0].end, self[1].end),
+                (0, self[1].start, self[2].start)
+            );
             self[2].end
         }
     }

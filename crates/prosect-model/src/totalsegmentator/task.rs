@@ -128,12 +128,15 @@ mod tests {
     /// `tasks.csv`, extracted from the program, lists every task.
     #[test]
     fn every_task_of_the_program_is_known() {
-        let shared = std::env::var("PROSECT_SHARED").unwrap_or_else(|_| {
-            concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared").to_owned()
-        });
+        let shared = std::env::var("PROSECT_SHARED")
+            .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared").to_owned());
         let path = std::path::Path::new(&shared).join("terminology/tasks.csv");
         let Ok(text) = std::fs::read_to_string(&path) else {
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "{} is missing", path.display());
+            assert!(
+                std::env::var("CI").as_deref() != Ok("true"),
+                "{} is missing",
+                path.display()
+            );
             eprintln!("skipped: {} is missing", path.display());
             return;
         };

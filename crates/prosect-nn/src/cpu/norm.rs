@@ -5,6 +5,7 @@
 //! dependence on threads. Norm and the activation after it are one pass over the memory.
 
 use super::activation::{Activation, activate_row};
+use super::finish::RowMoments;
 use super::layout::{LANES, Layout, Plane, split_planes};
 use super::team::Team;
 use crate::error::NetworkError;
@@ -12,11 +13,14 @@ use crate::graph::EpsilonPlace;
 
 /// Mean and sum of squared deviations of so many values, for the 8 channels of a block.
 #[derive(Debug, Clone, Copy, Default)]
-struct Moments {
+pub(crate) struct Moments {
     count: f64,
     mean: [f64; LANES],
     squares: [f64; LANES],
 }
+
+/// Number of voxels, mean and sum of squared deviations of a piece of a row.
+type RowPart = (u32, [f32; LANES], [f32; LANES]);
 
 impl Moments {
     /// The pairwise update of Chan, Golub and Leveque (1983).
@@ -25,24 +29,46 @@ impl Moments {
         if count == 0.0 {
             return;
         }
+        let (share, weight) = (other.count / count, self.count * other.count / count);
         for lane in 0..LANES {
             let delta = other.mean[lane] - self.mean[lane];
-            self.mean[lane] += delta * (other.count / count);
-            self.squares[lane] +=
-                other.squares[lane] + delta * delta * (self.count * other.count / count);
+            self.mean[lane] += delta * share;
+            self.squares[lane] += other.squares[lane] + delta * delta * weight;
         }
         self.count = count;
     }
 
-    /// Of one row of voxels.
-    fn of_row(row: &[f32]) -> Self {
-        let count = (row.len() / LANES) as f32;
+    /// Of pieces of rows: their deviations, and those of their means from the mean of all.
+    pub(crate) fn of_parts(parts: impl Iterator<Item = RowPart> + Clone) -> Self {
+        let mut whole = Self::default();
+        for (count, mean, _) in parts.clone() {
+            let count = f64::from(count);
+            whole.count += count;
+            for lane in 0..LANES {
+                whole.mean[lane] += count * f64::from(mean[lane]);
+            }
+        }
+        let count = whole.count.max(1.0);
+        whole.mean = whole.mean.map(|sum| sum / count);
+        for (count, mean, squares) in parts {
+            let count = f64::from(count);
+            for lane in 0..LANES {
+                let deviation = f64::from(mean[lane]) - whole.mean[lane];
+                whole.squares[lane] += f64::from(squares[lane]) + count * deviation * deviation;
+            }
+        }
+        whole
+    }
+
+    /// Mean and sum of squared deviations of one row of voxels.
+    pub(crate) fn of_row(row: &[f32]) -> ([f32; LANES], [f32; LANES]) {
         let mut sum = [0f32; LANES];
         for voxel in row.as_chunks::<LANES>().0 {
             for lane in 0..LANES {
                 sum[lane] += voxel[lane];
             }
         }
+        let count = (row.len() / LANES) as f32;
         let mean = sum.map(|sum| sum / count);
         let mut squares = [0f32; LANES];
         for voxel in row.as_chunks::<LANES>().0 {
@@ -51,11 +77,7 @@ impl Moments {
                 squares[lane] += deviation * deviation;
             }
         }
-        Self {
-            count: f64::from(count),
-            mean: mean.map(f64::from),
-            squares: squares.map(f64::from),
-        }
+        (mean, squares)
     }
 }
 
@@ -116,41 +138,65 @@ impl Affine {
             .collect()
     }
 
-    /// One row of voxels, with the activation after it.
+    /// One row of voxels in place, with the activation after it.
     pub(crate) fn apply(&self, row: &mut [f32], activation: Activation) {
-        let slope = if let Activation::LeakyRelu(slope) = activation {
-            slope
-        } else {
-            1.0
-        };
+        let slope = slope_of(activation);
         for voxel in row.as_chunks_mut::<LANES>().0 {
-            for (lane, value) in voxel.iter_mut().enumerate() {
-                let scaled = (*value - self.mean[lane]) * self.scale[lane] + self.shift[lane];
-                // NaN must stay NaN, so that the check of the output sees it; f32::max would drop it.
-                *value = if scaled > 0.0 { scaled } else { scaled * slope };
-            }
+            *voxel = self.apply_to_voxel(voxel, slope);
         }
         if !matches!(activation, Activation::LeakyRelu(_)) {
             activate_row(row, activation);
         }
     }
+
+    /// As the above, from one row to another.
+    pub(crate) fn apply_to(&self, row: &[f32], target: &mut [f32], activation: Activation) {
+        let slope = slope_of(activation);
+        let voxels = row.as_chunks::<LANES>().0;
+        for (target, voxel) in target.as_chunks_mut::<LANES>().0.iter_mut().zip(voxels) {
+            *target = self.apply_to_voxel(voxel, slope);
+        }
+        if !matches!(activation, Activation::LeakyRelu(_)) {
+            activate_row(target, activation);
+        }
+    }
+
+    #[inline]
+    fn apply_to_voxel(&self, voxel: &[f32; LANES], slope: f32) -> [f32; LANES] {
+        std::array::from_fn(|lane| {
+            let scaled = (voxel[lane] - self.mean[lane]) * self.scale[lane] + self.shift[lane];
+            // NaN must stay NaN, so that the check of the output sees it; f32::max would drop it.
+            if scaled > 0.0 { scaled } else { scaled * slope }
+        })
+    }
 }
 
-/// The norm's effect on every block of channels, from the statistics of the whole tensor.
+/// The norm's effect on every block of channels, from the statistics of the whole tensor. `rows` are those of its rows, if they
+/// were gathered while it was made.
 pub(crate) fn find_affines(
     team: &Team<'_>,
     (tensor, layout): (&[f32], &Layout),
+    rows: Option<&RowMoments>,
     task: &NormTask<'_>,
     cost: u64,
 ) -> Result<Vec<Affine>, NetworkError> {
-    let depth = layout.shape[0];
+    let [depth, height, width] = layout.shape;
     let mut of_planes = vec![Moments::default(); layout.blocks() * depth];
     let units = of_planes.iter_mut().enumerate().collect();
     team.for_each(units, cost, |(index, moments): (usize, &mut Moments)| {
-        let plane = layout.plane(tensor, index / depth, index % depth);
-        for h in 0..layout.shape[1] {
-            moments.merge(&Moments::of_row(&plane[layout.row_range(h)]));
+        let (block, d) = (index / depth, index % depth);
+        if let Some(rows) = rows {
+            *moments = rows.of_plane(block, d);
+            return;
         }
+        let plane = layout.plane(tensor, block, d);
+        let of_rows: Vec<RowPart> = (0..height)
+            .map(|h| {
+                let (mean, squares) = Moments::of_row(&plane[layout.row_range(h)]);
+                (width as u32, mean, squares)
+            })
+            .collect();
+        *moments = Moments::of_parts(of_rows.into_iter());
     })?;
     let affines = of_planes
         .chunks_exact(depth)
@@ -164,6 +210,15 @@ pub(crate) fn find_affines(
         })
         .collect();
     Ok(affines)
+}
+
+/// What values below zero are multiplied by in the same pass.
+fn slope_of(activation: Activation) -> f32 {
+    if let Activation::LeakyRelu(slope) = activation {
+        slope
+    } else {
+        1.0
+    }
 }
 
 /// Scales every channel in place, then applies `activation`.

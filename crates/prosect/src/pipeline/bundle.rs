@@ -1,5 +1,6 @@
 //! Writing the case: every format into the stage, then the records that describe it.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -143,9 +144,11 @@ impl Bundle<'_> {
             .iter()
             .map(|(part, surface)| (part, *surface))
             .collect();
+        let stems = file_stems(parts.iter().map(|(part, _)| part.name.as_str()));
         let each: Result<Vec<Vec<FileRecord>>, PipelineError> = parts
             .par_iter()
-            .map(|entry| self.write_surface(entry, formats))
+            .zip(&stems)
+            .map(|(entry, stem)| self.write_surface(entry, stem, formats))
             .collect();
         let mut files: Vec<FileRecord> = each?.into_iter().flatten().collect();
         if formats.wants(Format::Glb) {
@@ -159,8 +162,12 @@ impl Bundle<'_> {
     }
 
     /// The files of one structure.
-    fn write_surface(&self, entry: &(&SurfacePart, &Surface), formats: &Formats) -> Written {
-        let name = &entry.0.name;
+    fn write_surface(
+        &self,
+        entry: &(&SurfacePart, &Surface),
+        name: &str,
+        formats: &Formats,
+    ) -> Written {
         let mut files = Vec::new();
         if formats.wants(Format::Stl) {
             let path = format!("surfaces/{name}.stl");
@@ -218,6 +225,33 @@ impl Bundle<'_> {
             source,
         })
     }
+}
+
+/// Names of files for names of structures. A model from elsewhere names its structures as it likes;
+/// none of them leads out of the case or to another's file.
+fn file_stems<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    const MOST_CHARACTERS: usize = 100;
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || "_-".contains(c) {
+            c
+        } else {
+            '_'
+        }
+    };
+    // Some file systems do not tell upper from lower case.
+    let mut taken = HashSet::new();
+    let mut stems = Vec::new();
+    for name in names {
+        let stem: String = name.chars().map(plain).take(MOST_CHARACTERS).collect();
+        let mut unique = stem.clone();
+        let mut n = 2;
+        while !taken.insert(unique.to_lowercase()) {
+            unique = format!("{stem}-{n}");
+            n += 1;
+        }
+        stems.push(unique);
+    }
+    stems
 }
 
 /// The file of a layer: `segmentation.nii.gz`, `segmentation.2.nii.gz`.
@@ -281,4 +315,17 @@ pub(crate) fn announce(progress: &dyn Progress, formats: &Formats) {
         .map(Format::name)
         .collect();
     progress.step(&format!("writing the case ({})", list.join(", ")));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::file_stems;
+
+    #[test]
+    fn no_name_leads_out_of_the_case_or_to_anothers_file() {
+        let names = ["liver", "../../etc/x", "a/b", "a b", "A_B", "vertebrae_L1", ""];
+        let stems = file_stems(names.into_iter());
+        let expected = ["liver", "______etc_x", "a_b", "a_b-2", "A_B-3", "vertebrae_L1", ""];
+        assert_eq!(stems, expected);
+    }
 }

@@ -20,11 +20,9 @@ impl<'a> Corners<'a> {
     pub(crate) fn of(
         pair: [&'a Finished; 2],
         grid: Grid2,
-        rows: [usize; 2],
-        low: usize,
+        [rows, columns]: [[usize; 2]; 2],
         shares: [f64; 2],
     ) -> Self {
-        let columns = [low, (low + 1).min(grid.width - 1)];
         let verdicts = std::array::from_fn(|corner| {
             let [a, b, c] = bits(corner);
             pair[a].verdict(grid, rows[b], columns[c])
@@ -39,9 +37,9 @@ impl<'a> Corners<'a> {
         }
     }
 
-    /// The first of the cell's two columns.
-    pub(crate) fn column(&self) -> usize {
-        self.columns[0]
+    /// The cell's two columns.
+    pub(crate) fn columns(&self) -> [usize; 2] {
+        self.columns
     }
 
     /// The winner of all corners, where rounding cannot take it away between them.

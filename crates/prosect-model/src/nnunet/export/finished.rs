@@ -49,12 +49,7 @@ pub(crate) struct Verdict {
 }
 
 impl Finished {
-    pub(crate) fn of(
-        logits: Vec<f32>,
-        grid: Grid2,
-        heads: &Heads,
-        precision: Precision,
-    ) -> Self {
+    pub(crate) fn of(logits: Vec<f32>, grid: Grid2, heads: &Heads, precision: Precision) -> Self {
         let mut verdicts = vec![Verdict::default(); grid.height * grid.width];
         (verdicts.par_chunks_mut(grid.width).enumerate()).for_each_init(
             || vec![0.0_f32; grid.channels.next_multiple_of(LANES)],
@@ -101,7 +96,8 @@ pub(crate) fn judge(logits: &[f32], heads: &Heads, precision: Precision) -> Verd
 /// The first of the highest logits wins.
 fn judge_labels(logits: &[f32]) -> Verdict {
     let mut winner = 0;
-    let (mut best, mut second, mut rival) = (f32::NEG_INFINITY, f32::NEG_INFINITY, f32::NEG_INFINITY);
+    let (mut best, mut second, mut rival) =
+        (f32::NEG_INFINITY, f32::NEG_INFINITY, f32::NEG_INFINITY);
     for (channel, logit) in logits.iter().enumerate() {
         if *logit > best {
             rival = best;
@@ -122,8 +118,12 @@ fn judge_labels(logits: &[f32]) -> Verdict {
 
 /// The last channel whose sigmoid exceeds one half wins.
 fn judge_regions(logits: &[f32], precision: Precision) -> Verdict {
-    let last = logits.iter().rposition(|logit| is_inside(*logit, precision));
-    let weakest = logits.iter().fold(f32::INFINITY, |m, logit| m.min(logit.abs()));
+    let last = logits
+        .iter()
+        .rposition(|logit| is_inside(*logit, precision));
+    let weakest = logits
+        .iter()
+        .fold(f32::INFINITY, |m, logit| m.min(logit.abs()));
     Verdict {
         winner: last.map_or(0, |channel| channel as u16 + 1),
         // 2 sigmoid(x) - 1 is the hyperbolic tangent of half of x.
@@ -162,9 +162,9 @@ fn exponential_sum(logits: &[f32], best: f32) -> f32 {
 fn exp(x: f32) -> f32 {
     const LOG2_E: f32 = std::f32::consts::LOG2_E;
     let scaled = (x.max(-80.0) * LOG2_E).min(0.0);
-    // Adding and taking off 1.5 * 2^23 rounds to an integer.
-    let whole = (scaled + 12_582_912.0) - 12_582_912.0;
-    let f = scaled - whole;
+    // Adding 1.5 * 2^23 rounds to an integer, which then stands in the lowest bits.
+    let shifted = scaled + 12_582_912.0;
+    let f = scaled - (shifted - 12_582_912.0);
     // 2^f for |f| <= 1/2: the Taylor series of exp(f ln 2).
     let series = [
         0.001_333_355_8,
@@ -174,8 +174,10 @@ fn exp(x: f32) -> f32 {
         0.693_147_2,
         1.0,
     ];
-    let p = series.iter().fold(0.000_154_035_3, |sum, term| sum * f + term);
-    p * f32::from_bits(((whole as i32 + 127) as u32) << 23)
+    let p = series
+        .iter()
+        .fold(0.000_154_035_3, |sum, term| sum * f + term);
+    p * f32::from_bits(shifted.to_bits().wrapping_add(127) << 23)
 }
 
 #[cfg(test)]
@@ -198,7 +200,10 @@ mod tests {
     fn check(heads: &Heads, logits: &[f32], winner: u16, confidence: f32) {
         let verdict = judge(logits, heads, Precision::Single);
         assert_eq!(verdict.winner, winner);
-        assert!((verdict.confidence - confidence).abs() < 1e-5, "{verdict:?}");
+        assert!(
+            (verdict.confidence - confidence).abs() < 1e-5,
+            "{verdict:?}"
+        );
     }
 
     #[test]
