@@ -156,7 +156,7 @@ def test_segments_of_two_models_overlap_and_name_their_model(two_model_case):
         assert structure["layer"] == list(models).index(structure["model"])
         (algorithm,) = segment.SegmentationAlgorithmIdentificationSequence
         assert algorithm.AlgorithmName == segment.SegmentAlgorithmName == structure["model"]
-        assert models[structure["model"]]["weights_sha256"] in algorithm.AlgorithmParameters[0]
+        assert models[structure["model"]]["weights_sha256"] in str(algorithm.AlgorithmParameters)
 
 
 def test_only_what_is_wanted_is_drawn(run_prosect, models_home, series, tmp_path):

@@ -25,7 +25,7 @@ enum Reach {
 
 use Reach::{AndBelow, Only, RowsTo};
 
-const RULES: [Rule; 18] = [
+const RULES: [Rule; 20] = [
     Rule {
         name: "prosect-base",
         row: 0,
@@ -87,6 +87,16 @@ const RULES: [Rule; 18] = [
         may_use: AndBelow(&["prosect-dicom", "prosect-surface"]),
     },
     Rule {
+        name: "prosect-import",
+        row: 4,
+        may_use: AndBelow(&["prosect-model"]),
+    },
+    Rule {
+        name: "prosect-download",
+        row: 4,
+        may_use: Only(&["prosect-base"]),
+    },
+    Rule {
         name: "prosect-phantom",
         row: 4,
         may_use: AndBelow(&["prosect-dicom"]),
@@ -122,12 +132,12 @@ const RULES: [Rule; 18] = [
 /// A model is tested on a NIfTI that somebody else has labelled.
 const TEST_ARROWS: [(&str, &str); 2] = [
     ("prosect-model", "prosect-formats"),
-    ("prosect-model", "prosect-import"),
+    ("prosect-import", "prosect-formats"),
 ];
 
-/// Foreign crates that only some crates may know: async stays at the rim, and only the
-/// DICOM crates parse DICOM.
-const GUARDED: [(&str, &[&str]); 4] = [
+/// Foreign crates that only some crates may know: async stays at the rim, only the DICOM crates
+/// parse DICOM, and one crate alone reaches into the network.
+const GUARDED: [(&str, &[&str]); 5] = [
     (
         "tokio",
         &["prosect-dimse", "prosect-service", "prosect-server"],
@@ -142,6 +152,7 @@ const GUARDED: [(&str, &[&str]); 4] = [
         ],
     ),
     ("dicom-pixeldata", &["prosect-dicom"]),
+    ("ureq", &["prosect-download"]),
     ("dicom-ul", &["prosect-dimse", "prosect-server"]),
 ];
 

@@ -184,11 +184,16 @@ fn subject(model: &Model, part: Option<&str>) -> Result<Subject, Failure> {
     };
     let names: Vec<&str> = subjects.iter().map(|s| s.part.as_str()).collect();
     let hint = format!("its parts are {}", names.join(", "));
-    let wanted = part.unwrap_or(names.first().copied().unwrap_or_default()).to_owned();
-    subjects.into_iter().find(|s| s.part == wanted).ok_or_else(|| {
-        let name = &model.manifest().name;
-        Failure::request(format!("the model {name} has no part {wanted:?}"), &hint)
-    })
+    let wanted = part
+        .unwrap_or(names.first().copied().unwrap_or_default())
+        .to_owned();
+    subjects
+        .into_iter()
+        .find(|s| s.part == wanted)
+        .ok_or_else(|| {
+            let name = &model.manifest().name;
+            Failure::request(format!("the model {name} has no part {wanted:?}"), &hint)
+        })
 }
 
 /// What came out.
@@ -215,8 +220,8 @@ fn measure(
     let plan = network.plan_within(patch, &options).map_err(refused)?;
     let input = values(network.graph().input_channels() * patch.iter().product::<usize>());
     // What is resident by now (the program, the weights, the input) stays while the network runs.
-    let resident = status_bytes("VmRSS:")
-        .unwrap_or(network.weight_bytes() + 4 * input.len() as u64);
+    let resident =
+        status_bytes("VmRSS:").unwrap_or(network.weight_bytes() + 4 * input.len() as u64);
     let predicted_peak_bytes = resident + plan.peak_bytes();
 
     let mut workspace = network.workspace(&plan).map_err(refused)?;
@@ -233,7 +238,11 @@ fn measure(
             .map_err(refused)?;
         if run > 0 {
             seconds.push(start.elapsed().as_secs_f64());
-            cpu_seconds.extend(cpu_start.zip(cpu_seconds_so_far()).map(|(from, to)| to - from));
+            cpu_seconds.extend(
+                cpu_start
+                    .zip(cpu_seconds_so_far())
+                    .map(|(from, to)| to - from),
+            );
         }
     }
     seconds.sort_by(f64::total_cmp);
@@ -329,6 +338,9 @@ mod tests {
         let values = values(10_000);
         let mean = values.iter().sum::<f32>() / 1e4;
         let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / 1e4;
-        assert!(mean.abs() < 0.05 && (variance - 1.0).abs() < 0.1, "{mean} {variance}");
+        assert!(
+            mean.abs() < 0.05 && (variance - 1.0).abs() < 0.1,
+            "{mean} {variance}"
+        );
     }
 }

@@ -71,6 +71,7 @@ pub(crate) fn engine(options: &RunOptions, session: &Session) -> Result<EngineOp
         threads: session.threads,
         max_ram_bytes,
         isa: options.isa,
+        tell_memory: options.verbose,
         ..EngineOptions::default()
     })
 }

@@ -84,10 +84,7 @@ pub fn download(
         progress,
         cancel,
     };
-    let continued_from = transfer
-        .partial
-        .received(request.url)
-        .map_or(0, |(n, _)| n);
+    let continued_from = transfer.partial.received(request.url).map_or(0, |(n, _)| n);
     let mut wait = request.wait;
     let mut left = request.retries;
     loop {
@@ -211,7 +208,8 @@ impl Transfer<'_> {
             file.write_all(&buffer[..n])
                 .map_err(DownloadError::io(self.partial.path()))?;
             if let Some(total) = total {
-                self.progress.fraction(received as f64 / total.max(1) as f64);
+                self.progress
+                    .fraction(received as f64 / total.max(1) as f64);
             }
         }
         file.sync_all()
@@ -289,9 +287,11 @@ fn agent(proxy: Proxy<'_>) -> Result<Agent, DownloadError> {
         Proxy::Environment => ureq::Proxy::try_from_env(),
         Proxy::Direct => None,
         // The reason may repeat the address, and that a password.
-        Proxy::At(address) => Some(ureq::Proxy::new(address).map_err(|_| DownloadError::Proxy {
-            reason: "its address is no http://host:port".into(),
-        })?),
+        Proxy::At(address) => {
+            Some(ureq::Proxy::new(address).map_err(|_| DownloadError::Proxy {
+                reason: "its address is no http://host:port".into(),
+            })?)
+        }
     };
     Ok(Agent::config_builder()
         .proxy(proxy)
@@ -318,7 +318,9 @@ fn without_secrets(url: &str) -> Result<String, DownloadError> {
         .map_err(|_| refused("it is no URL; https://host/path is"))?;
     match (parsed.scheme_str(), parsed.host()) {
         (Some(scheme @ ("http" | "https")), Some(host)) => {
-            let port = parsed.port().map_or(String::new(), |port| format!(":{port}"));
+            let port = parsed
+                .port()
+                .map_or(String::new(), |port| format!(":{port}"));
             Ok(format!("{scheme}://{host}{port}{}", parsed.path()))
         }
         _ => Err(refused("only http:// and https:// are known")),
@@ -345,7 +347,12 @@ fn length(response: &Response<Body>) -> Option<u64> {
 /// First byte and total size of `Content-Range: bytes 100-199/200`; of `bytes */200` the total.
 fn rest(response: &Response<Body>) -> Option<(u64, Option<u64>)> {
     let text = response.headers().get(header::CONTENT_RANGE)?.to_str();
-    let (range, total) = text.ok()?.trim().strip_prefix("bytes")?.trim().split_once('/')?;
+    let (range, total) = text
+        .ok()?
+        .trim()
+        .strip_prefix("bytes")?
+        .trim()
+        .split_once('/')?;
     let from = match range.split_once('-') {
         Some((from, _)) => from.trim().parse().ok()?,
         None => 0,

@@ -114,12 +114,13 @@ impl Faulty for DownloadError {
             Self::Connection { .. } => Some(
                 "behind a proxy set HTTPS_PROXY; without a network give the file itself".into(),
             ),
-            Self::Status { status: 407, .. } => {
-                Some("the proxy wants a name and a password: HTTPS_PROXY=http://name:password@host:port".into())
-            }
-            Self::Status { status: 404 | 410, .. } => {
-                Some("the publisher has moved or withdrawn the file".into())
-            }
+            Self::Status { status: 407, .. } => Some(
+                "the proxy wants a name and a password: HTTPS_PROXY=http://name:password@host:port"
+                    .into(),
+            ),
+            Self::Status {
+                status: 404 | 410, ..
+            } => Some("the publisher has moved or withdrawn the file".into()),
             Self::Interrupted { .. } => Some("run it again: what was received is continued".into()),
             _ => None,
         }

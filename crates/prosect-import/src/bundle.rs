@@ -129,7 +129,12 @@ pub(crate) fn import(
     }
     progress.fraction(1.0);
     let notes = Vec::new();
-    finish(stage, Draft { manifest, notes }, "a model exported by Prosect", options)
+    finish(
+        stage,
+        Draft { manifest, notes },
+        "a model exported by Prosect",
+        options,
+    )
 }
 
 /// The manifest must bear the name of its folder; for a folder that is given itself, that is its own.
@@ -160,7 +165,11 @@ fn entry_options(bytes: &[u8]) -> SimpleFileOptions {
 
 fn partial_path(out: &Path) -> PathBuf {
     let name = out.file_name().map(|n| n.to_string_lossy().into_owned());
-    let name = format!(".{}.partial-{}", name.unwrap_or_default(), std::process::id());
+    let name = format!(
+        ".{}.partial-{}",
+        name.unwrap_or_default(),
+        std::process::id()
+    );
     out.with_file_name(name)
 }
 

@@ -82,7 +82,9 @@ impl TaskLicense {
         match self {
             Self::Open(spdx) => spdx.clone(),
             Self::Restricted(spdx) => format!("{spdx}: not for commercial use"),
-            Self::Key => format!("needs a key of the publisher, free for non-commercial use: {LICENSE_PAGE}; commercial: jakob.wasserthal@usb.ch"),
+            Self::Key => format!(
+                "needs a key of the publisher, free for non-commercial use: {LICENSE_PAGE}; commercial: jakob.wasserthal@usb.ch"
+            ),
             Self::Unpublished => "the publisher offers no weights".into(),
         }
     }
@@ -90,21 +92,14 @@ impl TaskLicense {
 
 /// Every task and mode, in the publisher's order.
 pub fn tasks() -> &'static [Task] {
-    static ALL: LazyLock<Vec<Task>> = LazyLock::new(|| TASKS.lines().skip(1).filter_map(task).collect());
+    static ALL: LazyLock<Vec<Task>> =
+        LazyLock::new(|| TASKS.lines().skip(1).filter_map(task).collect());
     &ALL
 }
 
 /// The task whose model has this name.
 pub fn find(name: &str) -> Option<&'static Task> {
     tasks().iter().find(|task| task.name == name)
-}
-
-/// The task and network whose weights lie in a folder of this name.
-pub(crate) fn find_folder(folder: &str) -> Option<(&'static Task, usize)> {
-    tasks().iter().find_map(|task| {
-        let place = task.networks.iter().position(|n| n.folder == folder)?;
-        Some((task, place))
-    })
 }
 
 impl Task {
@@ -131,9 +126,8 @@ fn task(row: &str) -> Option<Task> {
     let fields = split_row(row);
     let field = |i: usize| fields.get(i).map_or("", |f| f.trim());
     let (task, mode, modality) = (field(0), field(1), field(2));
-    let words = |i: usize| -> Vec<String> {
-        field(i).split_whitespace().map(str::to_owned).collect()
-    };
+    let words =
+        |i: usize| -> Vec<String> { field(i).split_whitespace().map(str::to_owned).collect() };
     let (ids, folders, urls) = (words(4), words(16), words(18));
     let classes = classes_of(task);
     let networks: Vec<TaskNetwork> = ids
@@ -174,7 +168,11 @@ fn task(row: &str) -> Option<Task> {
 }
 
 /// As `python_api.py` of TotalSegmentator 2.18.0 chooses the model and the margin of a crop.
-fn crop(task: &str, structures: Vec<String>, (model, addon, robust): (&str, &str, &str)) -> Option<TaskCrop> {
+fn crop(
+    task: &str,
+    structures: Vec<String>,
+    (model, addon, robust): (&str, &str, &str),
+) -> Option<TaskCrop> {
     if structures.is_empty() {
         return None;
     }
@@ -224,7 +222,12 @@ fn values(task: &str, id: &str, classes: &[(u16, String)]) -> Vec<u16> {
         own.chain(auxiliary.iter().map(|(v, _)| (usize::from(*v), 0)))
             .collect()
     } else {
-        let value = |name: &str| classes.iter().find(|(_, n)| n == name).map_or(0, |(v, _)| *v);
+        let value = |name: &str| {
+            classes
+                .iter()
+                .find(|(_, n)| n == name)
+                .map_or(0, |(v, _)| *v)
+        };
         of_part.iter().map(|(c, name)| (*c, value(name))).collect()
     };
     let n = channels.iter().map(|(c, _)| c + 1).max().unwrap_or(1);
@@ -268,7 +271,7 @@ fn split_row(row: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{TaskLicense, find, find_folder, tasks};
+    use super::{TaskLicense, find, tasks};
 
     #[test]
     fn every_row_is_a_task_with_its_own_name() {
@@ -305,24 +308,43 @@ mod tests {
         assert_eq!(total.networks[1].values[1], 25);
         assert_eq!(total.resample_mm, Some([1.5; 3]));
         assert_eq!(total.license, TaskLicense::Open("Apache-2.0".into()));
-        let (task, place) = find_folder("Dataset293_TotalSegmentator_part3_cardiac_1559subj").unwrap();
-        assert_eq!((task.name.as_str(), place), ("total", 2));
     }
 
     #[test]
     fn crops_licences_and_dropped_classes_are_as_the_publisher_has_them() {
         let vessels = find("lung-vessels").unwrap();
         let crop = vessels.crop.as_ref().unwrap();
-        assert_eq!((crop.model.as_str(), crop.addon_mm), ("total-fast", [20.0; 3]));
+        assert_eq!(
+            (crop.model.as_str(), crop.addon_mm),
+            ("total-fast", [20.0; 3])
+        );
         let teeth = find("teeth").unwrap().crop.as_ref().unwrap();
-        assert_eq!((teeth.model.as_str(), teeth.addon_mm), ("craniofacial-structures", [10.0; 3]));
+        assert_eq!(
+            (teeth.model.as_str(), teeth.addon_mm),
+            ("craniofacial-structures", [10.0; 3])
+        );
         let liver = find("liver-segments-mr").unwrap().crop.as_ref().unwrap();
         assert_eq!(liver.model, "total-mr-fast");
-        assert_eq!(find("kidney-cysts").unwrap().networks[0].values, [0, 1, 2, 0, 0]);
-        assert_eq!(find("heartchambers-highres").unwrap().license, TaskLicense::Key);
-        assert_eq!(find("heartchambers-highres").unwrap().remove_outside_mm, Some(10.0));
-        assert_eq!(find("brain-aneurysm").unwrap().license, TaskLicense::Restricted("CC-BY-NC-4.0".into()));
-        assert_eq!(find("total-highres-test").unwrap().license, TaskLicense::Unpublished);
+        assert_eq!(
+            find("kidney-cysts").unwrap().networks[0].values,
+            [0, 1, 2, 0, 0]
+        );
+        assert_eq!(
+            find("heartchambers-highres").unwrap().license,
+            TaskLicense::Key
+        );
+        assert_eq!(
+            find("heartchambers-highres").unwrap().remove_outside_mm,
+            Some(10.0)
+        );
+        assert_eq!(
+            find("brain-aneurysm").unwrap().license,
+            TaskLicense::Restricted("CC-BY-NC-4.0".into())
+        );
+        assert_eq!(
+            find("total-highres-test").unwrap().license,
+            TaskLicense::Unpublished
+        );
         assert_eq!(find("pleural-pericard-effusion").unwrap().folds, None);
     }
 }

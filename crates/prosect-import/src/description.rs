@@ -74,7 +74,11 @@ impl Description {
 
     /// One node a line.
     pub(crate) fn to_json(&self, output: &str) -> String {
-        let nodes: Vec<String> = self.nodes.iter().map(|node| format!("    {node}")).collect();
+        let nodes: Vec<String> = self
+            .nodes
+            .iter()
+            .map(|node| format!("    {node}"))
+            .collect();
         format!(
             "{{\n  \"format\": \"prosect-network\",\n  \"format_version\": 1,\n  \"axes\": {},\n  \"input\": {},\n  \"output\": {},\n  \"nodes\": [\n{}\n  ]\n}}\n",
             json!(self.axes),

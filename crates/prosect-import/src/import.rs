@@ -3,13 +3,11 @@
 use std::path::Path;
 
 use prosect_base::{Cancel, Progress};
-use prosect_model::{
-    Manifest, ModalityStatus, ModalitySupport, ModelStore, NnUnetRecipe, Recipe,
-};
+use prosect_model::{Manifest, ModalityStatus, ModalitySupport, ModelStore, NnUnetRecipe, Recipe};
 
 use crate::bundle;
-use crate::catalog;
 use crate::error::ImportError;
+use crate::hdf5;
 use crate::nnunet::{self, PartMade, PartSettings, Trained};
 use crate::options::{Draft, ImportOptions, ImportReport};
 use crate::source::Source;
@@ -42,6 +40,10 @@ pub fn import(
     }
     let mut stage = Stage::begin(&options.models)?;
     // D: each further format is asked here, before nnU-Net's folders.
+    if let Some(file) = hdf5::find(&source) {
+        let draft = hdf5::import(&source, &file, options, &stage, (progress, cancel))?;
+        return finish(stage, draft, "Keras weights of a liver network", options);
+    }
     if tfjs::recognizes(&source) {
         let draft = tfjs::import(&source, options, &stage, (progress, cancel))?;
         return finish(stage, draft, "a model of TensorFlow.js", options);
@@ -152,7 +154,7 @@ fn draft(
     let name = options
         .name
         .clone()
-        .unwrap_or_else(|| default_name(trained, &made));
+        .unwrap_or_else(|| default_name(source, trained, &made));
     let modality = modality(&made, options, &mut notes);
     let license = license(&made, options, &mut notes);
     if made.dataset.channels.len() > 1 {
@@ -162,7 +164,13 @@ fn draft(
             made.dataset.channels.join(", ")
         ));
     }
-    let PartMade { part, dataset, configuration, trainer, .. } = made;
+    let PartMade {
+        part,
+        dataset,
+        configuration,
+        trainer,
+        ..
+    } = made;
     let title = dataset
         .name
         .clone()
@@ -201,10 +209,15 @@ fn draft(
 }
 
 /// `Dataset004_Hippocampus` is `hippocampus`; a configuration other than `3d_fullres` is appended.
-fn default_name(trained: &Trained, made: &PartMade) -> String {
+fn default_name(source: &Source, trained: &Trained, made: &PartMade) -> String {
+    let path = source.path().file_stem().map(|s| s.to_string_lossy());
+    // A trained model's own folder is called by its trainer, which says nothing of the anatomy.
+    let path = path.filter(|name| !name.contains("__"));
     let base = match &trained.dataset {
         Some(dataset) => dataset.split_once('_').map_or(dataset.as_str(), |(_, n)| n),
-        None => made.dataset.name.as_deref().unwrap_or("imported"),
+        None => (made.dataset.name.as_deref())
+            .or(path.as_deref())
+            .unwrap_or("imported"),
     };
     let name = match made.configuration.as_str() {
         "3d_fullres" => base.to_owned(),
@@ -262,9 +275,4 @@ pub(crate) fn one_line(text: &str) -> String {
     } else {
         words.join(" ")
     }
-}
-
-/// The catalog's task for a model name, where there is one.
-pub(crate) fn known_task(name: &str) -> Option<&'static catalog::Task> {
-    catalog::find(name)
 }

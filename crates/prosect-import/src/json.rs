@@ -119,9 +119,7 @@ impl<'a> Json<'a> {
 
     pub(crate) fn items(&self) -> Result<&'a [Value], ImportError> {
         let items = self.value.as_array().filter(|a| a.len() <= MAX_ITEMS);
-        items
-            .map(Vec::as_slice)
-            .ok_or_else(|| self.no("a list"))
+        items.map(Vec::as_slice).ok_or_else(|| self.no("a list"))
     }
 
     /// A whole number from 0.
@@ -168,9 +166,7 @@ impl<'a> Json<'a> {
     /// Three distances in mm.
     pub(crate) fn three_numbers(&self) -> Result<[f64; 3], ImportError> {
         let numbers = self.each(Self::number)?;
-        let three: [f64; 3] = numbers
-            .try_into()
-            .map_err(|_| self.no("a list of three"))?;
+        let three: [f64; 3] = numbers.try_into().map_err(|_| self.no("a list of three"))?;
         if three.iter().all(|n| *n > 0.0) {
             Ok(three)
         } else {
@@ -200,8 +196,20 @@ mod tests {
 
     #[test]
     fn what_python_calls_a_number_becomes_null() {
-        let value = parse("a.json", br#"{"a": NaN, "b": [-Infinity, 1.5], "NaN": "Infinity \" NaN"}"#).unwrap();
-        assert_eq!(value.to_string(), r#"{"a":null,"b":[null,1.5],"NaN":"Infinity \" NaN"}"#);
-        assert!(parse("a.json", b"{").unwrap_err().to_string().contains("a.json"));
+        let value = parse(
+            "a.json",
+            br#"{"a": NaN, "b": [-Infinity, 1.5], "NaN": "Infinity \" NaN"}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            value.to_string(),
+            r#"{"a":null,"b":[null,1.5],"NaN":"Infinity \" NaN"}"#
+        );
+        assert!(
+            parse("a.json", b"{")
+                .unwrap_err()
+                .to_string()
+                .contains("a.json")
+        );
     }
 }

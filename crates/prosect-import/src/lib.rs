@@ -16,6 +16,7 @@ mod source;
 mod json;
 mod description;
 mod tfjs;
+mod hdf5;
 mod write;
 
 pub use bundle::export;

@@ -7,9 +7,7 @@ pub(crate) mod plans;
 mod weights;
 
 use prosect_base::{Cancel, Progress};
-use prosect_model::{
-    ChannelNormalization, Heads, InputChannel, Part, Resampling, StoredAxes,
-};
+use prosect_model::{ChannelNormalization, Heads, InputChannel, Part, Resampling, StoredAxes};
 use prosect_nn::graph::Graph;
 
 use crate::error::ImportError;
@@ -161,7 +159,8 @@ pub(crate) fn choose(
         Some(name) => {
             let candidates = of(name);
             if candidates.is_empty() {
-                let reason = format!("no trained model has the configuration {name}; there are {all}");
+                let reason =
+                    format!("no trained model has the configuration {name}; there are {all}");
                 return Err(ImportError::inconsistent("--configuration", reason));
             }
             candidates
@@ -220,12 +219,22 @@ pub(crate) fn import_part(
     let mut made: Option<(Configuration, network::Described, About)> = None;
     let mut files = Vec::new();
     let n_folds = folds.len();
-    progress.step(&format!("reading {n_folds} fold{} of {}", if n_folds == 1 { "" } else { "s" }, settings.id));
+    progress.step(&format!(
+        "reading {n_folds} fold{} of {}",
+        if n_folds == 1 { "" } else { "s" },
+        settings.id
+    ));
     for (i, (fold, file)) in folds.iter().enumerate() {
         progress.fraction(i as f64 / n_folds as f64);
         let checkpoint = reader.open(file)?;
         if made.is_none() {
-            made = Some(first_fold(&plans_file, &plans, &dataset, trained, (file, &checkpoint))?);
+            made = Some(first_fold(
+                &plans_file,
+                &plans,
+                &dataset,
+                trained,
+                (file, &checkpoint),
+            )?);
         }
         if let Some((_, described, _)) = &made {
             files.push(reader.write(fold, file, &checkpoint, &described.tensors)?);
@@ -337,7 +346,11 @@ fn wanted_folds(
     trained: &Trained,
     wanted: Option<&[usize]>,
 ) -> Result<Vec<(String, String)>, ImportError> {
-    let there: Vec<&str> = trained.folds.iter().map(|(fold, _)| fold.as_str()).collect();
+    let there: Vec<&str> = trained
+        .folds
+        .iter()
+        .map(|(fold, _)| fold.as_str())
+        .collect();
     let Some(wanted) = wanted else {
         if trained.folds.len() > MAX_FOLDS {
             let reason = format!("it has {} folds", trained.folds.len());
@@ -362,7 +375,10 @@ fn channels(
     dataset: &Dataset,
 ) -> Result<Vec<InputChannel>, ImportError> {
     let n = dataset.channels.len();
-    let (schemes, masks) = (&configuration.normalization_schemes, &configuration.use_mask_for_norm);
+    let (schemes, masks) = (
+        &configuration.normalization_schemes,
+        &configuration.use_mask_for_norm,
+    );
     if schemes.len() != n || masks.len() != n {
         let reason = format!(
             "it has {} normalizations and {} masks for {n} channels",
@@ -402,7 +418,8 @@ fn normalization(
         "RescaleTo01Normalization" => ChannelNormalization::Rescale01,
         "RGBTo01Normalization" => ChannelNormalization::Rgb01,
         _ => {
-            let reason = format!("the normalization {scheme} is not known; those of nnU-Net v2 are");
+            let reason =
+                format!("the normalization {scheme} is not known; those of nnU-Net v2 are");
             return Err(ImportError::unsupported(what, reason));
         }
     })

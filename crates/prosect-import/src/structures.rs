@@ -9,8 +9,19 @@ use prosect_segmentation::{Code, Rgb, Structure, terminology};
 const CODES: &str = include_str!("../data/totalsegmentator_snomed_mapping.csv");
 /// Words that make a label a lesion instead of anatomy.
 const LESION_WORDS: [&str; 13] = [
-    "lesion", "tumor", "tumour", "cyst", "metast", "bleed", "hemorrhage", "haemorrhage", "cancer",
-    "carcinoma", "nodule", "edema", "aneurysm",
+    "lesion",
+    "tumor",
+    "tumour",
+    "cyst",
+    "metast",
+    "bleed",
+    "hemorrhage",
+    "haemorrhage",
+    "cancer",
+    "carcinoma",
+    "nodule",
+    "edema",
+    "aneurysm",
 ];
 /// Our own coding scheme, for what has no code: a designator from 99 is private (PS3.16 8.2).
 const PRIVATE_SCHEME: &str = "99PROSECT";
@@ -191,17 +202,40 @@ mod tests {
 
     #[test]
     fn known_names_get_their_codes_and_others_a_private_one() {
-        let found = structures(&labels(&["background", "liver", "Liver Tumour", "vertebrae_L1", "a_very_long_name_of_a_thing", "a_very_long_name_of_another"]));
+        let found = structures(&labels(&[
+            "background",
+            "liver",
+            "Liver Tumour",
+            "vertebrae_L1",
+            "a_very_long_name_of_a_thing",
+            "a_very_long_name_of_another",
+        ]));
         let codes: Vec<String> = found
             .iter()
-            .map(|s| format!("{} {} {} {}", s.structure.name, s.structure.property_type.scheme, s.structure.property_type.value, s.structure.category.value))
+            .map(|s| {
+                format!(
+                    "{} {} {} {}",
+                    s.structure.name,
+                    s.structure.property_type.scheme,
+                    s.structure.property_type.value,
+                    s.structure.category.value
+                )
+            })
             .collect();
         assert_eq!(codes[0], "liver SCT 10200004 123037004");
         assert_eq!(codes[1], "liver_tumour 99PROSECT liver_tumour 49755003");
         assert!(codes[2].starts_with("vertebrae_L1 SCT"), "{}", codes[2]);
-        assert_ne!(found[3].structure.property_type.value, found[4].structure.property_type.value);
-        assert!(found.iter().all(|s| s.structure.property_type.value.len() <= 16));
-        let colors: std::collections::HashSet<_> = found.iter().map(|s| s.structure.color).collect();
+        assert_ne!(
+            found[3].structure.property_type.value,
+            found[4].structure.property_type.value
+        );
+        assert!(
+            found
+                .iter()
+                .all(|s| s.structure.property_type.value.len() <= 16)
+        );
+        let colors: std::collections::HashSet<_> =
+            found.iter().map(|s| s.structure.color).collect();
         assert_eq!(colors.len(), found.len());
     }
 

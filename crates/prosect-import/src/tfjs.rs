@@ -40,7 +40,9 @@ fn description(source: &Source) -> Option<String> {
                 .read(file, MAX_JSON_BYTES)
                 .ok()
                 .and_then(|bytes| parse(file, &bytes).ok())
-                .is_some_and(|v| v.get("modelTopology").is_some() && v.get("weightsManifest").is_some())
+                .is_some_and(|v| {
+                    v.get("modelTopology").is_some() && v.get("weightsManifest").is_some()
+                })
     };
     let files = source.files();
     let named = |file: &&String| file.rsplit('/').next() == Some("model.json");
@@ -57,8 +59,14 @@ pub(crate) fn import(
 ) -> Result<Draft, ImportError> {
     // A description given by its own path has its weights beside it.
     let beside = match (source.path().is_file(), source.path().parent()) {
-        (true, Some(folder)) if !source.files().iter().any(|f| f.contains('/')) && source.files().len() == 1 => {
-            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        (true, Some(folder))
+            if !source.files().iter().any(|f| f.contains('/')) && source.files().len() == 1 =>
+        {
+            let folder = if folder.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                folder
+            };
             Some(Source::open(folder, source.limits())?)
         }
         _ => None,
@@ -86,31 +94,51 @@ pub(crate) fn import(
         Settings::plain()
     });
     let names = names(source, folder, network.n_classes, &settings, &mut notes)?;
-    let license = options.license.clone().or(known.as_ref().map(|_| "MIT".to_owned()));
+    let license = options
+        .license
+        .clone()
+        .or(known.as_ref().map(|_| "MIT".to_owned()));
     if license.is_none() {
         notes.push("the licence of the weights is unknown: ask who trained them before you pass results on; --license records it".into());
     }
-    let folder_name = folder.rsplit('/').next().filter(|n| !n.is_empty()).map(str::to_owned);
+    let folder_name = folder
+        .rsplit('/')
+        .next()
+        .filter(|n| !n.is_empty())
+        .map(str::to_owned);
     let own_name = folder_name.or_else(|| {
         let path = source.path();
-        let name = path.canonicalize().ok()?.file_stem()?.to_string_lossy().into_owned();
+        let name = path
+            .canonicalize()
+            .ok()?
+            .file_stem()?
+            .to_string_lossy()
+            .into_owned();
         Some(name)
     });
     let own_name = own_name.unwrap_or_else(|| "imported".into());
     let manifest = Manifest {
         name: options.name.clone().unwrap_or_else(|| {
             let plain = plain_name(&own_name).replace('_', "-");
-            settings.name.map_or_else(|| format!("meshnet-{plain}"), str::to_owned)
+            settings
+                .name
+                .map_or_else(|| format!("meshnet-{plain}"), str::to_owned)
         }),
         version: "1.0.0".into(),
-        title: settings.title.map_or_else(|| format!("MeshNet {}", one_line(&own_name)), str::to_owned),
+        title: settings
+            .title
+            .map_or_else(|| format!("MeshNet {}", one_line(&own_name)), str::to_owned),
         intended_use: INTENDED_USE.into(),
         source: if known.is_some() {
             "M. Masoud, F. Hu, S. Plis: Brainchop, Journal of Open Source Software 2023, doi 10.21105/joss.05098; github.com/neuroneural/brainchop".into()
         } else {
             "unknown".into()
         },
-        provenance: format!("Imported from the TensorFlow.js model {}, weights {}; values unchanged, axes transposed. Provenance of the training scans unknown.", one_line(&own_name), &sha256[..16]),
+        provenance: format!(
+            "Imported from the TensorFlow.js model {}, weights {}; values unchanged, axes transposed. Provenance of the training scans unknown.",
+            one_line(&own_name),
+            &sha256[..16]
+        ),
         license_code: "MIT".into(),
         license_weights: license.map_or_else(|| "unknown".into(), |l| one_line(&l)),
         modalities: vec![support(options.modality.as_deref().unwrap_or("MR"))],
@@ -143,7 +171,11 @@ fn names(
         beside == folder && name.starts_with("colormap") && name.ends_with(".json")
     };
     let numbered = |labels: &[String]| -> Vec<(u16, String)> {
-        labels.iter().enumerate().map(|(n, l)| (n as u16, l.clone())).collect()
+        labels
+            .iter()
+            .enumerate()
+            .map(|(n, l)| (n as u16, l.clone()))
+            .collect()
     };
     for file in source.files().iter().filter(is_map) {
         let value: Value = parse(file, &source.read(file, MAX_JSON_BYTES)?)?;
@@ -155,7 +187,13 @@ fn names(
         let mut found = structures(&numbered(&labels));
         for structure in &mut found {
             let at = usize::from(structure.label_value);
-            let channel = |key: &str| value.get(key)?.get(at)?.as_u64().and_then(|n| u8::try_from(n).ok());
+            let channel = |key: &str| {
+                value
+                    .get(key)?
+                    .get(at)?
+                    .as_u64()
+                    .and_then(|n| u8::try_from(n).ok())
+            };
             if let (Some(r), Some(g), Some(b)) = (channel("R"), channel("G"), channel("B")) {
                 structure.structure.color = Rgb([r, g, b]);
             }

@@ -105,7 +105,9 @@ impl Checkpoint {
         };
         let bytes = self.read_storage(name, tensor, wide, span)?;
         let values: Vec<f32> = match tensor.storage.element {
-            Element::F64 => chunks(&bytes).map(|b| f64::from_le_bytes(b) as f32).collect(),
+            Element::F64 => chunks(&bytes)
+                .map(|b| f64::from_le_bytes(b) as f32)
+                .collect(),
             Element::F32 => chunks(&bytes).map(f32::from_le_bytes).collect(),
             Element::F16 => chunks(&bytes).map(half).collect(),
             _ => chunks(&bytes)

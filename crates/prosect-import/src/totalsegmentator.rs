@@ -44,7 +44,9 @@ pub(crate) fn recognize(found: &[Trained], options: &ImportOptions) -> Option<Kn
             continue;
         }
         let is_asked = asked == Some(task.name.as_str());
-        let is_more = best.as_ref().is_none_or(|b| networks.len() > b.networks.len());
+        let is_more = best
+            .as_ref()
+            .is_none_or(|b| networks.len() > b.networks.len());
         if is_asked || is_more {
             best = Some(Known { task, networks });
         }
@@ -81,7 +83,10 @@ pub fn import_task(
     (progress, cancel): (&dyn Progress, &Cancel),
 ) -> Result<ImportReport, ImportError> {
     let Some(task) = catalog::find(&task.name) else {
-        return Err(ImportError::inconsistent(&task.name, "it is no task that is known"));
+        return Err(ImportError::inconsistent(
+            &task.name,
+            "it is no task that is known",
+        ));
     };
     let stage = Stage::begin(&options.models)?;
     let mut making = Making::of(task);
@@ -97,7 +102,12 @@ pub fn import_task(
         };
         making.add(&source, place, &trained, &stage, (progress, cancel))?;
     }
-    finish(stage, making.into_draft(options)?, "weights of TotalSegmentator", options)
+    finish(
+        stage,
+        making.into_draft(options)?,
+        "weights of TotalSegmentator",
+        options,
+    )
 }
 
 /// The archive if it holds this folder of weights.
@@ -178,12 +188,16 @@ impl Making {
             ));
         }
         for required in task.requires() {
-            self.notes.push(format!("it runs the model {required} first, which must be installed too"));
+            self.notes.push(format!(
+                "it runs the model {required} first, which must be installed too"
+            ));
         }
         let license_weights = match (&task.license, &options.license) {
             (_, Some(license)) => crate::import::one_line(license),
             (TaskLicense::Open(spdx) | TaskLicense::Restricted(spdx), None) => spdx.clone(),
-            (TaskLicense::Key, None) => "TotalSegmentator licence: by key, not for everybody".into(),
+            (TaskLicense::Key, None) => {
+                "TotalSegmentator licence: by key, not for everybody".into()
+            }
             (TaskLicense::Unpublished, None) => "unknown".into(),
         };
         let folders: Vec<&str> = task.networks.iter().map(|n| n.folder.as_str()).collect();

@@ -157,7 +157,11 @@ impl Stage {
 
     /// Writes the manifest, reads it back as every later run will, and puts the folder in place.
     /// What was there under the same name goes only when the new folder stands.
-    pub(crate) fn commit(mut self, manifest: &Manifest, force: bool) -> Result<PathBuf, ImportError> {
+    pub(crate) fn commit(
+        mut self,
+        manifest: &Manifest,
+        force: bool,
+    ) -> Result<PathBuf, ImportError> {
         let text = manifest.to_toml()?;
         Manifest::parse(&manifest.name, &text)?;
         self.write_bytes("model.toml", text.as_bytes())?;

@@ -62,7 +62,9 @@ fn check_answers(report: &ImportReport, dataset: &str) {
             let network = Network::load(&graph, &weights, isa).unwrap();
             let plan = network.plan([EDGE; 3]).unwrap();
             let input = Tensor::new(part.channels.len(), [EDGE; 3], input.clone()).unwrap();
-            let output = network.run(&plan, &input, &RunControl::with_threads(1)).unwrap();
+            let output = network
+                .run(&plan, &input, &RunControl::with_threads(1))
+                .unwrap();
             for probe in expected.as_array().unwrap() {
                 let place = probe[0].as_u64().unwrap() as usize;
                 let wanted = probe[1].as_f64().unwrap() as f32;
@@ -117,13 +119,21 @@ fn the_manifest_says_what_the_plans_say() {
     assert_eq!(part.channels[0].normalization, ct);
     assert_eq!(report.manifest.modalities(), ["CT"]);
     assert_eq!(report.manifest.license_weights, "unknown");
-    assert!(report.notes.iter().any(|note| note.contains("licence")), "{:?}", report.notes);
+    assert!(
+        report.notes.iter().any(|note| note.contains("licence")),
+        "{:?}",
+        report.notes
+    );
 
     let report = run(&data("Dataset903_Residual.zip"), &options).unwrap();
     let part = &parts(&report)[0];
     assert_eq!(part.heads, Heads::Regions(vec![1, 2, 3]));
     assert_eq!(report.manifest.modalities(), ["MR"]);
-    assert!(report.notes.iter().any(|note| note.contains("--modality")), "{:?}", report.notes);
+    assert!(
+        report.notes.iter().any(|note| note.contains("--modality")),
+        "{:?}",
+        report.notes
+    );
     assert_eq!(report.manifest.structures[0].structure.name, "whole_tumor");
 }
 
@@ -134,8 +144,14 @@ fn a_folder_gives_the_same_model_as_its_zip() {
     let one = ImportOptions::into_models(work.path().join("one"));
     let two = ImportOptions::into_models(work.path().join("two"));
     let from_zip = run(&data("Dataset901_Plain.zip"), &one).unwrap();
-    for folder in ["Dataset901_Plain".to_owned(), format!("Dataset901_Plain/{TRAINED}")] {
-        let options = ImportOptions { force: true, ..two.clone() };
+    for folder in [
+        "Dataset901_Plain".to_owned(),
+        format!("Dataset901_Plain/{TRAINED}"),
+    ] {
+        let options = ImportOptions {
+            force: true,
+            ..two.clone()
+        };
         let from_folder = run(&work.path().join(folder), &options).unwrap();
         assert_eq!(from_folder.manifest, from_zip.manifest);
     }
@@ -167,9 +183,17 @@ fn a_configuration_is_chosen_or_refused_by_name() {
     // What stands in the plans counts, whatever the folder is called.
     let plans = trained.join("plans.json");
     let text = fs::read_to_string(&plans).unwrap();
-    let cascade = text.replacen("\"data_identifier\"", "\"previous_stage\": \"3d_lowres\", \"data_identifier\"", 1);
+    let cascade = text.replacen(
+        "\"data_identifier\"",
+        "\"previous_stage\": \"3d_lowres\", \"data_identifier\"",
+        1,
+    );
     check_refused(&trained, &plans, &cascade, "cascade");
-    let flat = text.replacen("\"patch_size\": [\n                16,", "\"patch_size\": [", 1);
+    let flat = text.replacen(
+        "\"patch_size\": [\n                16,",
+        "\"patch_size\": [",
+        1,
+    );
     check_refused(&trained, &plans, &flat, "2d networks");
 }
 
@@ -209,15 +233,39 @@ fn plans_that_the_engine_cannot_follow_are_refused_by_name() {
     let text = fs::read_to_string(&plans).unwrap();
     let swap = |from: &str, to: &str| text.replace(from, to);
     for (from, to, expected) in [
-        ("unet.PlainConvUNet", "primus.Primus", "the architecture Primus is not known"),
+        (
+            "unet.PlainConvUNet",
+            "primus.Primus",
+            "the architecture Primus is not known",
+        ),
         ("conv.Conv3d", "conv.Conv2d", "Conv2d"),
-        ("instancenorm.InstanceNorm3d", "normalization.GroupNorm", "the norm GroupNorm"),
+        (
+            "instancenorm.InstanceNorm3d",
+            "normalization.GroupNorm",
+            "the norm GroupNorm",
+        ),
         ("torch.nn.LeakyReLU", "torch.nn.Mish", "the activation Mish"),
-        ("\"conv_bias\": true", "\"conv_bias\": true, \"squeeze_excitation\": true", "squeeze_excitation"),
-        ("CTNormalization", "MyNormalization", "the normalization MyNormalization"),
-        ("\"resample_data_or_seg_to_shape\"", "\"resample_torch_simple\"", "resample_torch_simple"),
+        (
+            "\"conv_bias\": true",
+            "\"conv_bias\": true, \"squeeze_excitation\": true",
+            "squeeze_excitation",
+        ),
+        (
+            "CTNormalization",
+            "MyNormalization",
+            "the normalization MyNormalization",
+        ),
+        (
+            "\"resample_data_or_seg_to_shape\"",
+            "\"resample_torch_simple\"",
+            "resample_torch_simple",
+        ),
         ("SimpleITKIO", "Tiff3DIO", "Tiff3DIO"),
-        ("\"patch_size\": [\n                16", "\"patch_size\": [\n                15", "multiple of the strides"),
+        (
+            "\"patch_size\": [\n                16",
+            "\"patch_size\": [\n                15",
+            "multiple of the strides",
+        ),
         ("\"n_stages\": 3", "\"n_stages\": 4", "stages"),
         ("\"configurations\"", "\"configuration\"", "configurations"),
         ("{", "[", "damaged"),
@@ -228,7 +276,9 @@ fn plans_that_the_engine_cannot_follow_are_refused_by_name() {
     let wide = text.replacen("8\n", "9\n", 1);
     check_refused(&trained, &plans, &wide, "its shape is");
     let dataset = trained.join("dataset.json");
-    let more = fs::read_to_string(&dataset).unwrap().replace("\"Liver Tumour\": 2", "\"Liver Tumour\": 2, \"vessel\": 3");
+    let more = fs::read_to_string(&dataset)
+        .unwrap()
+        .replace("\"Liver Tumour\": 2", "\"Liver Tumour\": 2, \"vessel\": 3");
     check_refused(&trained, &dataset, &more, "seg_layers.1.weight");
 }
 
@@ -236,8 +286,8 @@ fn plans_that_the_engine_cannot_follow_are_refused_by_name() {
 fn rewrite(checkpoint: &[u8], change: impl Fn(&str, Vec<u8>) -> Vec<u8>) -> Vec<u8> {
     let mut old = zip::ZipArchive::new(Cursor::new(checkpoint)).unwrap();
     let mut new = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    let stored = zip::write::SimpleFileOptions::default()
-        .compression_method(zip::CompressionMethod::Stored);
+    let stored =
+        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
     for i in 0..old.len() {
         let mut entry = old.by_index(i).unwrap();
         let name = entry.name().unwrap().into_owned();
@@ -267,24 +317,46 @@ fn damaged_and_hostile_checkpoints_are_refused() {
     check(b"", "no zip");
     check(b"\x80\x02}q\x00.", "before 1.6");
     let with_pickle = |pickle: &'static [u8]| {
-        rewrite(&good, |name, bytes| if name.ends_with("data.pkl") { pickle.to_vec() } else { bytes })
+        rewrite(&good, |name, bytes| {
+            if name.ends_with("data.pkl") {
+                pickle.to_vec()
+            } else {
+                bytes
+            }
+        })
     };
-    check(&with_pickle(b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00echo\x85R."), "os.system");
-    check(&with_pickle(b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93."), "builtins.eval");
+    check(
+        &with_pickle(b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00echo\x85R."),
+        "os.system",
+    );
+    check(
+        &with_pickle(b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93."),
+        "builtins.eval",
+    );
     check(&with_pickle(b"\x80\x02]."), "network_weights");
     check(&with_pickle(b"\x80\x02"), "ends in the middle");
     // Every storage becomes NaN, or loses its end.
     let nan = rewrite(&good, |name, bytes| {
-        if name.contains("/data/") { bytes.iter().map(|_| 0xff).collect() } else { bytes }
+        if name.contains("/data/") {
+            bytes.iter().map(|_| 0xff).collect()
+        } else {
+            bytes
+        }
     });
     check(&nan, "not finite");
     let short = rewrite(&good, |name, mut bytes| {
-        if name.contains("/data/") { bytes.truncate(bytes.len() / 2); }
+        if name.contains("/data/") {
+            bytes.truncate(bytes.len() / 2);
+        }
         bytes
     });
     check(&short, "ends too early");
     let big_endian = rewrite(&good, |name, bytes| {
-        if name.ends_with("byteorder") { b"big".to_vec() } else { bytes }
+        if name.ends_with("byteorder") {
+            b"big".to_vec()
+        } else {
+            bytes
+        }
     });
     check(&big_endian, "little-endian");
     fs::write(&file, &good).unwrap();
@@ -301,10 +373,24 @@ fn any_prefix_of_a_checkpoint_is_refused_without_a_panic() {
     let options = ImportOptions::into_models(work.path().join("models"));
     let mut pickle = Vec::new();
     let mut zip = zip::ZipArchive::new(Cursor::new(&good)).unwrap();
-    let name = zip.file_names().filter_map(Result::ok).find(|n| n.ends_with("data.pkl")).unwrap().into_owned();
-    zip.by_name(&name).unwrap().read_to_end(&mut pickle).unwrap();
+    let name = zip
+        .file_names()
+        .filter_map(Result::ok)
+        .find(|n| n.ends_with("data.pkl"))
+        .unwrap()
+        .into_owned();
+    zip.by_name(&name)
+        .unwrap()
+        .read_to_end(&mut pickle)
+        .unwrap();
     for n in (0..pickle.len()).step_by(211) {
-        let cut = rewrite(&good, |name, bytes| if name.ends_with("data.pkl") { bytes[..n].to_vec() } else { bytes });
+        let cut = rewrite(&good, |name, bytes| {
+            if name.ends_with("data.pkl") {
+                bytes[..n].to_vec()
+            } else {
+                bytes
+            }
+        });
         fs::write(&file, cut).unwrap();
         assert!(run(&trained, &options).is_err(), "{n} bytes of the pickle");
     }
@@ -315,16 +401,27 @@ fn best_checkpoints_and_the_fold_of_all_cases_are_taken_where_there_is_nothing_e
     let work = tempfile::tempdir().unwrap();
     unpack("Dataset901_Plain.zip", work.path());
     let trained = work.path().join("Dataset901_Plain").join(TRAINED);
-    let options = ImportOptions { force: true, ..ImportOptions::into_models(work.path().join("models")) };
+    let options = ImportOptions {
+        force: true,
+        ..ImportOptions::into_models(work.path().join("models"))
+    };
     fs::rename(trained.join("fold_0"), trained.join("fold_all")).unwrap();
     let report = run(&trained, &options).unwrap();
     assert_eq!(parts(&report)[0].folds.len(), 1, "the numbered fold alone");
     fs::remove_dir_all(trained.join("fold_1")).unwrap();
     let all = trained.join("fold_all");
-    fs::rename(all.join("checkpoint_final.pth"), all.join("checkpoint_best.pth")).unwrap();
+    fs::rename(
+        all.join("checkpoint_final.pth"),
+        all.join("checkpoint_best.pth"),
+    )
+    .unwrap();
     let report = run(&trained, &options).unwrap();
     assert_eq!(parts(&report)[0].folds[0].name, "main/fold_all.safetensors");
-    assert!(report.notes[0].contains("checkpoint_best"), "{:?}", report.notes);
+    assert!(
+        report.notes[0].contains("checkpoint_best"),
+        "{:?}",
+        report.notes
+    );
 }
 
 #[test]
@@ -334,14 +431,20 @@ fn what_is_no_model_is_refused_with_what_would_be() {
     let text = work.path().join("letter.txt");
     fs::write(&text, "dear reader").unwrap();
     let error = run(&text, &options).unwrap_err();
-    assert!(error.to_string().contains("nothing that can be imported"), "{error}");
+    assert!(
+        error.to_string().contains("nothing that can be imported"),
+        "{error}"
+    );
     let lone = work.path().join("weights.pth");
     fs::write(&lone, "PK").unwrap();
     let error = run(&lone, &options).unwrap_err();
     assert!(error.to_string().contains("plans.json"), "{error}");
     assert!(run(&work.path().join("absent"), &options).is_err());
     for name in ["", "Liver", "../x", "a b", "-a"] {
-        let options = ImportOptions { name: Some(name.into()), ..options.clone() };
+        let options = ImportOptions {
+            name: Some(name.into()),
+            ..options.clone()
+        };
         let error = run(&data("Dataset902_Old.zip"), &options).unwrap_err();
         assert!(error.to_string().contains("lower-case"), "{name}: {error}");
     }
@@ -350,15 +453,24 @@ fn what_is_no_model_is_refused_with_what_would_be() {
 #[test]
 fn a_model_is_replaced_only_when_asked_to() {
     let models = tempfile::tempdir().unwrap();
-    let options = ImportOptions { name: Some("mine".into()), ..ImportOptions::into_models(models.path()) };
+    let options = ImportOptions {
+        name: Some("mine".into()),
+        ..ImportOptions::into_models(models.path())
+    };
     run(&data("Dataset902_Old.zip"), &options).unwrap();
     let error = run(&data("Dataset904_Batch.zip"), &options).unwrap_err();
     assert!(error.hint().unwrap().contains("--force"), "{error}");
-    let force = ImportOptions { force: true, ..options.clone() };
+    let force = ImportOptions {
+        force: true,
+        ..options.clone()
+    };
     let report = run(&data("Dataset904_Batch.zip"), &force).unwrap();
     assert!(report.manifest.provenance.contains("Dataset904"));
     // A model of the program is not replaced in silence either.
-    let shipped = ImportOptions { name: Some("liver-ct".into()), ..options };
+    let shipped = ImportOptions {
+        name: Some("liver-ct".into()),
+        ..options
+    };
     assert!(run(&data("Dataset902_Old.zip"), &shipped).is_err());
     assert_eq!(fs::read_dir(models.path()).unwrap().count(), 1);
 }
@@ -376,17 +488,28 @@ fn a_task_of_several_networks_becomes_one_model() {
     assert_eq!(report.manifest.structures.len(), 23);
     let parts = parts(&report);
     assert_eq!([parts[0].id.as_str(), parts[1].id.as_str()], ["778", "779"]);
-    assert!(parts.iter().all(|part| part.mirror_axes.is_empty() && part.step == 0.5));
+    assert!(
+        parts
+            .iter()
+            .all(|part| part.mirror_axes.is_empty() && part.step == 0.5)
+    );
     let first = parts[0].heads.values();
     let second = parts[1].heads.values();
     assert_eq!((first.len(), second.len()), (12, 13));
     let name = |value: u16| {
         let all = &report.manifest.structures;
-        all.iter().find(|s| s.label_value == value).unwrap().structure.name.clone()
+        all.iter()
+            .find(|s| s.label_value == value)
+            .unwrap()
+            .structure
+            .name
+            .clone()
     };
     assert_eq!(name(first[1]), "sternocleidomastoid_right");
     assert_eq!(name(second[12]), "prevertebral_left");
-    let Recipe::NnUnet(recipe) = &report.manifest.recipe else { unreachable!() };
+    let Recipe::NnUnet(recipe) = &report.manifest.recipe else {
+        unreachable!()
+    };
     let steps = recipe.totalsegmentator.as_ref().unwrap();
     assert_eq!(steps.crop.as_ref().unwrap().model, "total-fastest");
     let missing = import_task(task, &archives[..1], &options, (&Silent, &Cancel::new()));
@@ -395,9 +518,17 @@ fn a_task_of_several_networks_becomes_one_model() {
     // One of them alone, given to `import`, says that it is only a part.
     let report = run(&archives[1], &options).unwrap();
     assert_eq!(report.manifest.name, "headneck-muscles-778");
-    assert!(report.notes[0].contains("only 1 of the 2 networks"), "{:?}", report.notes);
+    assert!(
+        report.notes[0].contains("only 1 of the 2 networks"),
+        "{:?}",
+        report.notes
+    );
     // A whole one is known by the name of its folder.
-    let report = run(&data("Dataset298_TotalSegmentator_total_6mm_1559subj.zip"), &options).unwrap();
+    let report = run(
+        &data("Dataset298_TotalSegmentator_total_6mm_1559subj.zip"),
+        &options,
+    )
+    .unwrap();
     assert_eq!(report.manifest.name, "total-fastest");
     assert_eq!(report.manifest.license_weights, "Apache-2.0");
     assert_eq!(self::parts(&report)[0].step, 0.8);
@@ -417,30 +548,67 @@ fn a_bundle_brings_the_model_to_another_machine() {
     export(&store.find("plain").unwrap(), &bundle, true, work_of).unwrap();
     let brought = run(&bundle, &there).unwrap();
     assert_eq!(brought.manifest, report.manifest);
-    ModelStore::open(Some(&there.models)).load("plain").unwrap().self_test(1).unwrap();
+    ModelStore::open(Some(&there.models))
+        .load("plain")
+        .unwrap()
+        .self_test(1)
+        .unwrap();
     // Under another name, and from the bare folder.
-    let renamed = ImportOptions { name: Some("other".into()), ..there.clone() };
+    let renamed = ImportOptions {
+        name: Some("other".into()),
+        ..there.clone()
+    };
     run(&report.folder, &renamed).unwrap();
-    assert_eq!(ModelStore::open(Some(&there.models)).find("other").unwrap().manifest.name, "other");
+    assert_eq!(
+        ModelStore::open(Some(&there.models))
+            .find("other")
+            .unwrap()
+            .manifest
+            .name,
+        "other"
+    );
 
     // A shipped model travels too; a changed file does not.
-    export(&store.find("liver-ct").unwrap(), &work.path().join("liver.zip"), false, work_of).unwrap();
+    export(
+        &store.find("liver-ct").unwrap(),
+        &work.path().join("liver.zip"),
+        false,
+        work_of,
+    )
+    .unwrap();
     let file = report.folder.join("main/fold_1.safetensors");
     let mut bytes = fs::read(&file).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(&file, bytes).unwrap();
     assert!(export(&store.find("plain").unwrap(), &bundle, true, work_of).is_err());
     assert!(bundle.is_file(), "the old bundle stays");
-    let error = run(&report.folder, &ImportOptions { name: Some("x".into()), ..there }).unwrap_err();
+    let error = run(
+        &report.folder,
+        &ImportOptions {
+            name: Some("x".into()),
+            ..there
+        },
+    )
+    .unwrap_err();
     assert!(error.to_string().contains("changed or damaged"), "{error}");
 }
 
 #[test]
 fn installed_models_are_removed_and_shipped_ones_stay() {
     let models = tempfile::tempdir().unwrap();
-    run(&data("Dataset902_Old.zip"), &ImportOptions::into_models(models.path())).unwrap();
+    run(
+        &data("Dataset902_Old.zip"),
+        &ImportOptions::into_models(models.path()),
+    )
+    .unwrap();
     let store = ModelStore::open(Some(models.path()));
-    assert!(store.remove("liver-ct").unwrap_err().to_string().contains("part of the program"));
+    assert!(
+        store
+            .remove("liver-ct")
+            .unwrap_err()
+            .to_string()
+            .contains("part of the program")
+    );
     assert!(store.remove("absent").is_err());
     store.remove("old").unwrap();
     assert_eq!(fs::read_dir(models.path()).unwrap().count(), 0);

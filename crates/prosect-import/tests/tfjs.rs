@@ -84,7 +84,11 @@ fn a_whole_head_gets_the_labels_of_the_onnx_twin() {
         }
         let at = |n: usize| 8 * n + 4;
         let differ = sampled.iter().enumerate().filter(|(n, label)| {
-            let index = VoxelIndex { i: at(n % 32), j: at(n / 32 % 32), k: at(n / 1024) };
+            let index = VoxelIndex {
+                i: at(n % 32),
+                j: at(n / 32 % 32),
+                k: at(n / 1024),
+            };
             found.get(index) != Some(u16::from(**label))
         });
         // 99.99 % of 32,768 voxels.
@@ -105,10 +109,15 @@ fn every_published_model_is_understood() {
         let Recipe::MeshNet(recipe) = &report.manifest.recipe else {
             panic!("{} is no MeshNet", report.manifest.name);
         };
-        assert_eq!((recipe.edge, recipe.labels.len()), (256, report.manifest.structures.len() + 1));
+        assert_eq!(
+            (recipe.edge, recipe.labels.len()),
+            (256, report.manifest.structures.len() + 1)
+        );
         assert_eq!(report.manifest.license_weights, "MIT");
         // What was written can be loaded, and answers as recorded.
-        let model = ModelStore::open(Some(models.path())).load(&report.manifest.name).unwrap();
+        let model = ModelStore::open(Some(models.path()))
+            .load(&report.manifest.name)
+            .unwrap();
         model.self_test(2).unwrap();
         found.push(format!("{} {}", report.manifest.name, recipe.labels.len()));
     }
@@ -156,23 +165,59 @@ fn check_refused(from: &str, to: &str, reason: &str) {
     let error = import(source.path(), &options, &Silent, &Cancel::new()).unwrap_err();
     let _ = error.fault();
     assert!(error.to_string().contains(reason), "{error}");
-    assert_eq!(fs::read_dir(models.path()).unwrap().count(), 0, "something was left behind");
+    assert_eq!(
+        fs::read_dir(models.path()).unwrap().count(),
+        0,
+        "something was left behind"
+    );
 }
 
 #[test]
 fn what_cannot_be_run_is_refused_by_name() {
-    check_refused("\"dilation_rate\": [2, 2, 2], \"groups\": 1", "\"groups\": 2", "layer a cannot be used: its groups");
-    check_refused("\"class_name\": \"Conv3D\"", "\"class_name\": \"LSTM\"", "it is a LSTM");
-    check_refused("\"activation\": \"elu\"", "\"activation\": \"tanh\"", "its activation is tanh");
-    check_refused("[null, 32, 32, 32, 1]", "[null, 32, 32, 32, 3]", "one channel");
-    check_refused("\"dtype\": \"float32\"", "\"dtype\": \"uint8\", \"quantization\": {}", "element type is uint8");
-    check_refused("\"shape\": [2]", "\"shape\": [3]", "4 bytes of weights are left");
+    check_refused(
+        "\"dilation_rate\": [2, 2, 2], \"groups\": 1",
+        "\"groups\": 2",
+        "layer a cannot be used: its groups",
+    );
+    check_refused(
+        "\"class_name\": \"Conv3D\"",
+        "\"class_name\": \"LSTM\"",
+        "it is a LSTM",
+    );
+    check_refused(
+        "\"activation\": \"elu\"",
+        "\"activation\": \"tanh\"",
+        "its activation is tanh",
+    );
+    check_refused(
+        "[null, 32, 32, 32, 1]",
+        "[null, 32, 32, 32, 3]",
+        "one channel",
+    );
+    check_refused(
+        "\"dtype\": \"float32\"",
+        "\"dtype\": \"uint8\", \"quantization\": {}",
+        "element type is uint8",
+    );
+    check_refused(
+        "\"shape\": [2]",
+        "\"shape\": [3]",
+        "4 bytes of weights are left",
+    );
     check_refused("\"a/bias\"", "\"a/other\"", "tensor a/bias does not fit");
-    check_refused("\"shape\": [3, 3, 3, 1, 2]", "\"shape\": [3000, 3000, 3000, 1, 2]", "cut");
+    check_refused(
+        "\"shape\": [3, 3, 3, 1, 2]",
+        "\"shape\": [3000, 3000, 3000, 1, 2]",
+        "cut",
+    );
     check_refused("\"w.bin\"", "\"../w.bin\"", "not beside");
     check_refused("\"w.bin\"", "\"gone.bin\"", "not there");
     check_refused("\"padding\": \"same\"", "\"padding\": \"valid\"", "padding");
-    check_refused("[[[\"a\", 0, 0, {}]]]", "[[[\"b\", 0, 0, {}]]]", "input is not one layer");
+    check_refused(
+        "[[[\"a\", 0, 0, {}]]]",
+        "[[[\"b\", 0, 0, {}]]]",
+        "input is not one layer",
+    );
 }
 
 #[test]
@@ -185,12 +230,30 @@ fn a_model_that_nobody_knows_gets_numbers_and_a_note() {
         ..ImportOptions::into_models(models.path())
     };
     // By the description's own path, too.
-    let report = import(&source.path().join("model.json"), &options, &Silent, &Cancel::new()).unwrap();
+    let report = import(
+        &source.path().join("model.json"),
+        &options,
+        &Silent,
+        &Cancel::new(),
+    )
+    .unwrap();
     assert_eq!(report.manifest.structures[0].structure.name, "class_1");
-    assert!(report.notes.iter().any(|n| n.contains("do not say how a head is prepared")), "{:?}", report.notes);
+    assert!(
+        report
+            .notes
+            .iter()
+            .any(|n| n.contains("do not say how a head is prepared")),
+        "{:?}",
+        report.notes
+    );
     // A head of another grid and orientation keeps its own grid.
     let columns = [[0.0, 0.0, 2.0], [1.5, 0.0, 0.0], [0.0, 1.0, 0.0]].map(Vector::new);
-    let grid = Grid::new([12, 14, 16], Affine::from_columns(columns, Point::new([0.0; 3])), None).unwrap();
+    let grid = Grid::new(
+        [12, 14, 16],
+        Affine::from_columns(columns, Point::new([0.0; 3])),
+        None,
+    )
+    .unwrap();
     let image = Volume::from_fn(grid.clone(), |v| ((v.i * v.j + v.k) % 9) as f32 * 100.0);
     let found = labels(models.path(), "mine", &image, false);
     assert_eq!(found.grid(), &grid);

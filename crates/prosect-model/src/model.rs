@@ -38,15 +38,14 @@ impl Model {
             files.read(&manifest.name, file)?;
         }
         let weights = manifest.recipe.weights();
-        let weights_sha256 = match weights[..] {
-            [only] => only.sha256.clone(),
-            _ => {
-                let mut digest = Sha256::new();
-                for file in weights {
-                    digest.update(&file.sha256);
-                }
-                hexadecimal(&digest.finalize())
+        let weights_sha256 = if let [only] = weights[..] {
+            only.sha256.clone()
+        } else {
+            let mut digest = Sha256::new();
+            for file in weights {
+                digest.update(&file.sha256);
             }
+            hexadecimal(&digest.finalize())
         };
         let model = Self {
             manifest,

@@ -21,6 +21,10 @@ pub struct ModelOutput {
 
 /// What was found.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each run of a model, and a box would only be in the way"
+)]
 pub enum Answer {
     /// Probabilities of single structures; what was not found has a finding instead.
     Structures(Vec<StructureOutput>),

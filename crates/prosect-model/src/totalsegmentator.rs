@@ -348,7 +348,16 @@ impl<'a> Job<'a> {
             options: &options,
             ..*self.case
         };
-        let found = Job::new(&case, other, recipe, steps)?.run(trail, depth + 1)?;
+        let mut inner = Trail::begin(self.case.progress);
+        let found = Job::new(&case, other, recipe, steps)?.run(&mut inner, depth + 1)?;
+        inner.end_step();
+        trail.end_step();
+        for (key, value) in inner.parameters {
+            trail.parameter(&format!("{name}_{key}"), value);
+        }
+        for (step, seconds) in inner.times {
+            trail.times.push((format!("{name}: {step}"), seconds));
+        }
         let labels = found.merged.labels;
         Ok(match Volume::new(self.source().clone(), labels) {
             Ok(labels) => labels,

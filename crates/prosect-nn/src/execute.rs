@@ -1,5 +1,7 @@
 //! Runs the steps of a plan, one after the other, each by all threads; the head at the end, plane by plane.
 
+mod rolling;
+
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -61,6 +63,22 @@ fn run_step(
                 (target, &to.layout),
                 share,
             )
+        }
+        StepKind::Rolling {
+            from,
+            to,
+            conv,
+            activation,
+            ring,
+        } => {
+            let rolling = rolling::Rolling {
+                conv: &packed.convs[*conv],
+                activation: *activation,
+                from,
+                to,
+                ring,
+            };
+            rolling.run(team, workspace.scratch.as_mut_slice(), arena, cost)
         }
         StepKind::Within { at, work } => {
             let tensor = (&mut arena[at.range()], &at.layout);

@@ -16,7 +16,7 @@ use crate::plan::{Plan, PlanOptions, Sizes, resolve_threads};
 use crate::program::{self, Program};
 use crate::tensor::Tensor;
 use crate::weights::Weights;
-pub(crate) use pack::{PackedConv, PackedNorm};
+pub(crate) use pack::{PackedConv, PackedNorm, Reach};
 
 /// A graph with its weights, packed for one instruction set. It may be used from many threads at once.
 #[derive(Debug)]
@@ -89,8 +89,9 @@ impl Network {
         self.plan_within(input_shape, &PlanOptions::default())
     }
 
-    /// As [`Self::plan`], with at most so many threads and so much memory. Where the memory is not enough, fewer threads are
-    /// used; where one is too many, the error says what is needed. Results do not depend on the options.
+    /// As [`Self::plan`], with at most so many threads and so much memory. Where the memory is not enough, convolutions write
+    /// over what they read where they can, then fewer threads are used; where that does not help, the error says what is
+    /// needed. Results do not depend on the options.
     pub fn plan_within(
         &self,
         input_shape: [usize; 3],

@@ -13,7 +13,7 @@ mod home;
 use std::sync::Arc;
 
 use crate::cpu::activation::Activation;
-use crate::cpu::layout::View;
+use crate::cpu::layout::{LANES, View};
 use crate::cpu::linear::LinearStep;
 use crate::error::NetworkError;
 use crate::graph::Graph;
@@ -85,6 +85,14 @@ pub(crate) struct HeadStep {
 pub(crate) enum StepKind {
     /// From the caller's tensor.
     Load { to: View },
+    /// A convolution that writes over what it reads, so many planes at a time.
+    Rolling {
+        from: View,
+        to: View,
+        conv: usize,
+        activation: Activation,
+        ring: Ring,
+    },
     /// From one place to another.
     Across { from: View, to: View, work: Across },
     /// In place.
@@ -95,6 +103,31 @@ pub(crate) enum StepKind {
         to: View,
         margin: [usize; 3],
     },
+}
+
+/// Memory of a convolution that writes over what it reads.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ring {
+    /// Planes that were just computed.
+    pub(crate) fresh: View,
+    /// Planes computed before, whose place is still read.
+    pub(crate) kept: View,
+}
+
+impl Ring {
+    /// Floats of both, which lie side by side.
+    pub(crate) fn len(&self) -> usize {
+        self.fresh.layout.len() + self.kept.layout.len()
+    }
+}
+
+/// How a run is laid out. Results do not depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Schedule {
+    /// Every convolution writes to memory of its own.
+    Fast,
+    /// Where a convolution's input is not needed after it, the output is written over it, some planes behind.
+    Compact,
 }
 
 /// What is computed from one place to another.
@@ -132,7 +165,7 @@ pub(crate) enum Within {
 }
 
 impl Plan {
-    /// Decides everything for an input of `input_shape` voxels.
+    /// Decides everything for an input of `input_shape` voxels: the fastest schedule that fits the memory.
     pub(crate) fn new(
         graph: &Graph,
         program: &Arc<Program>,
@@ -140,11 +173,42 @@ impl Plan {
         input_shape: [usize; 3],
         options: &PlanOptions,
     ) -> Result<Self, NetworkError> {
+        let threads = resolve_threads(options.threads);
+        let make = |schedule| Self::make(graph, program, convs, input_shape, schedule);
+        let fast = make(Schedule::Fast)?.with_threads(threads);
+        let max_bytes = options.max_bytes.unwrap_or(u64::MAX);
+        if fast.peak_bytes() <= max_bytes {
+            return Ok(fast);
+        }
+        let compact = make(Schedule::Compact)?;
+        // Fewer threads are much slower, the compact schedule is only a little.
+        for threads in (1..=threads).rev() {
+            for plan in [&fast, &compact] {
+                if plan.sizes.bytes(threads) <= max_bytes {
+                    return Ok(plan.with_threads(threads));
+                }
+            }
+        }
+        let least = fast.sizes.bytes(1).min(compact.sizes.bytes(1));
+        Err(NetworkError::Limit {
+            what: format!("the memory for an input of {input_shape:?} voxels"),
+            found: format!("at least {least} bytes"),
+            limit: format!("{max_bytes} bytes"),
+        })
+    }
+
+    fn make(
+        graph: &Graph,
+        program: &Arc<Program>,
+        convs: &[PackedConv],
+        input_shape: [usize; 3],
+        schedule: Schedule,
+    ) -> Result<Self, NetworkError> {
         let shapes = graph.tensor_shapes(input_shape)?;
-        let built = build::build(graph, program, convs, &shapes)?;
+        let built = build::build(graph, program, convs, &shapes, schedule)?;
         let output_shape = shapes[graph.output()];
         let plane_of = |blocks: usize, shape: [usize; 3]| {
-            (blocks * shape[1] * shape[2] * crate::cpu::layout::LANES).next_multiple_of(16)
+            (blocks * shape[1] * shape[2] * LANES).next_multiple_of(16)
         };
         let source = built.head.source.layout;
         let sizes = Sizes {
@@ -154,10 +218,7 @@ impl Plan {
                 Some(_) => plane_of(source.blocks(), source.shape),
                 None => 0,
             },
-            output_plane: plane_of(
-                graph.output_channels().div_ceil(crate::cpu::layout::LANES),
-                output_shape,
-            ),
+            output_plane: plane_of(graph.output_channels().div_ceil(LANES), output_shape),
         };
         Ok(Self {
             program: Arc::clone(program),
@@ -165,7 +226,7 @@ impl Plan {
             output_channels: graph.output_channels(),
             steps: built.steps,
             head: built.head,
-            threads: choose_threads(&sizes, input_shape, options)?,
+            threads: 1,
             sizes,
             input_shape,
             output_shape,
@@ -223,26 +284,6 @@ pub(crate) fn resolve_threads(threads: usize) -> usize {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
     }
-}
-
-/// As many threads as are asked for and fit into the memory.
-fn choose_threads(
-    sizes: &Sizes,
-    input_shape: [usize; 3],
-    options: &PlanOptions,
-) -> Result<usize, NetworkError> {
-    let threads = resolve_threads(options.threads);
-    let Some(max_bytes) = options.max_bytes else {
-        return Ok(threads);
-    };
-    let fitting = (1..=threads)
-        .rev()
-        .find(|&threads| sizes.bytes(threads) <= max_bytes);
-    fitting.ok_or_else(|| NetworkError::Limit {
-        what: format!("the memory for an input of {input_shape:?} voxels"),
-        found: format!("{} bytes", sizes.bytes(1)),
-        limit: format!("{max_bytes} bytes"),
-    })
 }
 
 #[cfg(test)]

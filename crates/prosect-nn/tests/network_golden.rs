@@ -99,33 +99,17 @@ fn check(name: &str) {
     }
 }
 
-/// Threads, memory bounds and a workspace that was used before change no bit.
-fn check_bits(name: &str, network: &Network, input: &Tensor, ours: &[f32]) {
-    let shape = input.shape();
-    let largest = network
-        .plan_within(
-            shape,
-            &PlanOptions {
-                threads: 3,
-                max_bytes: None,
-            },
-        )
-        .unwrap();
+/// Threads, memory bounds and a workspace that was used before change no bit. Returns the schedules' needs, in bytes.
+fn check_bits(name: &str, network: &Network, input: &Tensor, ours: &[f32]) -> Vec<u64> {
+    let (shape, threads) = (input.shape(), 3);
+    let plan_within = |max_bytes| network.plan_within(shape, &PlanOptions { threads, max_bytes });
+    let mut needs = Vec::new();
     let mut planes: Option<Vec<u32>> = None;
-    let mut bounds = vec![None, Some(largest.peak_bytes())];
-    for share in [90, 80, 70, 60, 50, 40] {
-        bounds.push(Some(largest.peak_bytes() * share / 100));
-    }
-    let mut refused = 0;
-    for max_bytes in bounds {
-        let threads = 3;
-        let plan = match network.plan_within(shape, &PlanOptions { threads, max_bytes }) {
+    let mut max_bytes = None;
+    let refusal = loop {
+        let plan = match plan_within(max_bytes) {
             Ok(plan) => plan,
-            Err(error) => {
-                assert_eq!(error.class(), FaultClass::Limit, "{name}: {error}");
-                refused += 1;
-                continue;
-            }
+            Err(error) => break error,
         };
         assert!(max_bytes.is_none_or(|most| plan.peak_bytes() <= most));
         let mut workspace = network.workspace(&plan).unwrap();
@@ -138,12 +122,47 @@ fn check_bits(name: &str, network: &Network, input: &Tensor, ours: &[f32]) {
                 "{name}: {threads} threads within {max_bytes:?} bytes give other bits"
             );
         }
-    }
-    assert!(refused > 0, "{name}: no bound was too small");
+        needs.push(plan.peak_bytes());
+        max_bytes = Some(plan.peak_bytes() - 1);
+    };
+    assert_eq!(refusal.class(), FaultClass::Limit, "{name}: {refusal}");
+    let least = needs.last().unwrap().to_string();
+    assert!(refusal.to_string().contains(&least), "{name}: {refusal}");
+    let plan = plan_within(None).unwrap();
     for threads in [2, 3] {
         let control = RunControl::with_threads(threads);
-        let again = network.run(&largest, input, &control).unwrap();
+        let again = network.run(&plan, input, &control).unwrap();
         assert!(bits(again.values()) == bits(ours), "{name}: {threads}");
+    }
+    needs
+}
+
+/// Inputs deep enough that convolutions write over what they read.
+#[test]
+fn less_memory_gives_the_same_bits() {
+    for (name, shape, share) in [
+        ("plain", [40, 16, 20], 0.9),
+        ("mesh_relu", [48, 11, 13], 0.95),
+        ("plain_odd_channels", [52, 6, 10], 1.0),
+        ("residual", [38, 8, 12], 1.0),
+    ] {
+        let case = load(name);
+        let mut seed = 7u64;
+        let len = case.input.channels() * shape.iter().product::<usize>();
+        let values = (0..len).map(|_| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        });
+        let input = Tensor::new(case.input.channels(), shape, values.collect()).unwrap();
+        for isa in Isa::available() {
+            let network = Network::load(&case.graph, &case.weights, isa).unwrap();
+            let plan = network.plan(shape).unwrap();
+            let control = RunControl::with_threads(1);
+            let ours = network.run(&plan, &input, &control).unwrap();
+            let needs = check_bits(name, &network, &input, ours.values());
+            let saved = needs[needs.len() - 1] as f64 / needs[0] as f64;
+            assert!(saved < share, "{name}, {isa}: schedules need {needs:?}");
+        }
     }
 }
 

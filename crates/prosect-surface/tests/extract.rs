@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use proptest::prelude::*;
 use prosect_base::{Cancel, Silent};
 use prosect_surface::{ExtractOptions, Field, Surface, SurfaceError, SurfaceReport, extract};
-use prosect_volume::{Affine, Grid, Lps, Point, Vector, Volume, Voxel};
+use prosect_volume::{Affine, Grid, IndexBox, Lps, Point, Vector, Volume, Voxel, VoxelIndex};
 
 fn surface_of(field: &Field<'_>, smoothing_mm: Option<f64>) -> (Surface, SurfaceReport) {
     extract(
@@ -303,4 +303,66 @@ proptest! {
         let (surface, _) = surface_of(&Field::Scalar { volume: &volume, level: 0.5 }, Some(smoothing_mm));
         prop_assert!(surface.volume_mm3() > 0.0);
     }
+}
+
+/// A ball of label 3 beside a block of label 9, with the lead that a network would have there.
+fn ball_of_labels(radius: f64) -> (Volume<u16>, Volume<u8>) {
+    let grid =
+        Grid::axis_aligned([40, 40, 40], [1.0; 3], Point::new([-20.0, -20.0, 980.0])).unwrap();
+    let depth = |v: VoxelIndex| {
+        let d = [v.i, v.j, v.k].map(|n| n as f64 - 19.3);
+        radius - d.iter().map(|x| x * x).sum::<f64>().sqrt()
+    };
+    let labels = Volume::from_fn(grid.clone(), |v| {
+        let beside = if v.i > 37 { 9 } else { 0 };
+        if depth(v) > 0.0 { 3 } else { beside }
+    });
+    let confidence = Volume::from_fn(grid, |v| (depth(v).abs() * 100.0).min(255.0) as u8);
+    (labels, confidence)
+}
+
+#[test]
+fn confidence_places_the_surface_of_a_label_between_the_voxels() {
+    let radius = 14.4;
+    let (labels, confidence) = ball_of_labels(radius);
+    let around = IndexBox::around(&labels, |v| *v == 3).unwrap();
+    let field = Field::Label {
+        labels: &labels,
+        confidence: &confidence,
+        value: 3,
+        within: around,
+    };
+    let (surface, report) = surface_of(&field, Some(0.0));
+    let off: Vec<f64> = surface
+        .vertices
+        .iter()
+        .map(|v| {
+            let center = [-0.7, -0.7, 999.3];
+            let d = std::array::from_fn::<f64, 3, _>(|a| f64::from(v[a]) - center[a]);
+            (d.iter().map(|x| x * x).sum::<f64>().sqrt() - radius).abs()
+        })
+        .collect();
+    let mean = off.iter().sum::<f64>() / off.len() as f64;
+    // Midway between voxels the corners lie a quarter of a voxel off on average: stairs.
+    assert!(mean < 0.05, "corners lie {mean:.3} mm off the ball");
+    assert!(report.volume_error_percent.abs() < 0.5, "{report:?}");
+    // A wider box changes nothing, and a label that is not there has no surface.
+    let wide = Field::Label {
+        labels: &labels,
+        confidence: &confidence,
+        value: 3,
+        within: IndexBox::whole(labels.grid()),
+    };
+    assert_eq!(
+        surface_of(&wide, Some(0.0)).1.proof.n_triangles,
+        report.proof.n_triangles
+    );
+    let none = Field::Label {
+        labels: &labels,
+        confidence: &confidence,
+        value: 4,
+        within: around,
+    };
+    let refused = extract(&none, &ExtractOptions::default(), &Silent, &Cancel::new());
+    assert_eq!(refused.unwrap_err(), SurfaceError::Empty);
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use prosect::base::Progress;
 use prosect::import::{self, ImportOptions, ImportReport};
-use prosect::model::ModelStore;
+use prosect::model::{ModelError, ModelStore};
 use serde_json::{Value, json};
 
 use crate::Done;
@@ -57,7 +57,11 @@ pub(super) fn report_page(report: &ImportReport) -> String {
         manifest.name,
         report.kind,
         manifest.structures.len(),
-        if manifest.structures.len() == 1 { "" } else { "s" },
+        if manifest.structures.len() == 1 {
+            ""
+        } else {
+            "s"
+        },
         modalities,
         plain(&manifest.license_weights),
         plain(&report.folder.display().to_string())
@@ -82,7 +86,10 @@ pub(super) fn export(arguments: &Export, session: &Session) -> Result<Done, Fail
         print_json(&json!({ "name": model.manifest.name, "file": out }))?;
     } else {
         let name = &model.manifest.name;
-        print(&format!("{name} is in {}\n", plain(&out.display().to_string())))?;
+        print(&format!(
+            "{name} is in {}\n",
+            plain(&out.display().to_string())
+        ))?;
     }
     Ok(Done::Clean)
 }
@@ -95,7 +102,10 @@ pub(super) fn remove(arguments: &Remove) -> Result<Done, Failure> {
         print_json(&json!({ "name": arguments.name, "removed": gone }))?;
     } else {
         let gone = plain(&gone.display().to_string());
-        print(&format!("{} is removed from {gone}\n", plain(&arguments.name)))?;
+        print(&format!(
+            "{} is removed from {gone}\n",
+            plain(&arguments.name)
+        ))?;
     }
     Ok(Done::Clean)
 }
@@ -110,7 +120,7 @@ pub(super) fn verify(arguments: &Verify, session: &Session) -> Result<Done, Fail
     };
     let mut results = Vec::new();
     for name in &names {
-        session.cancel.check()?;
+        session.cancel.check().map_err(ModelError::from)?;
         session.step(&format!("verifying {}", plain(name)));
         let outcome = store
             .load(name)
@@ -120,9 +130,7 @@ pub(super) fn verify(arguments: &Verify, session: &Session) -> Result<Done, Fail
     session.end_line();
     let is_clean = results.iter().all(|(_, outcome)| outcome.is_ok());
     if arguments.common.json {
-        let card = |(name, outcome): &(&String, Result<(), Failure>)| {
-            json!({ "name": name, "ok": outcome.is_ok(), "error": outcome.as_ref().err().map(Failure::message) })
-        };
+        let card = |(name, outcome): &(&String, Result<(), Failure>)| json!({ "name": name, "ok": outcome.is_ok(), "error": outcome.as_ref().err().map(Failure::message) });
         print_json(&results.iter().map(card).collect::<Vec<_>>())?;
     }
     for (name, outcome) in results {

@@ -1,7 +1,7 @@
 //! `prosect models install`: the publisher's archives, fetched or given, become models.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use prosect::base::{Limits, Progress};
@@ -73,11 +73,17 @@ impl Work<'_> {
                 self.missing.push(needed.name.clone());
                 continue;
             }
-            self.note(&format!("{} needs {}, which is installed too", task.name, needed.name));
+            self.note(&format!(
+                "{} needs {}, which is installed too",
+                task.name, needed.name
+            ));
             self.install(needed)?;
         }
         if !self.arguments.force && self.is_installed(&task.name)? {
-            self.note(&format!("{} is installed already; --force installs it again", task.name));
+            self.note(&format!(
+                "{} is installed already; --force installs it again",
+                task.name
+            ));
             return Ok(());
         }
         self.install(task)
@@ -197,7 +203,11 @@ impl Work<'_> {
                 .map(|n| format!("{}.zip", n.folder))
                 .collect();
             return Err(Failure::request(
-                format!("{} needs {}, which --from does not hold", task.name, folders.join(", ")),
+                format!(
+                    "{} needs {}, which --from does not hold",
+                    task.name,
+                    folders.join(", ")
+                ),
                 "give the publisher's zips, or a folder that holds them, under their own names",
             ));
         };
@@ -295,12 +305,21 @@ fn require_license(task: &Task, accepted: bool) -> Result<(), Failure> {
         TaskLicense::Open(_) => Ok(()),
         TaskLicense::Restricted(_) if accepted => Ok(()),
         TaskLicense::Restricted(spdx) => Err(Failure::request(
-            format!("{} is under {spdx}, which does not allow every use", task.name),
+            format!(
+                "{} is under {spdx}, which does not allow every use",
+                task.name
+            ),
             "--accept-license if your use is allowed",
         )),
         TaskLicense::Key => Err(Failure::request(
-            format!("{} is not open: it needs a licence key of TotalSegmentator, and Prosect does not fetch it", task.name),
-            &format!("{}; then download it with the publisher's own program and `prosect models import` its folder of weights", task.license.describe()),
+            format!(
+                "{} is not open: it needs a licence key of TotalSegmentator, and Prosect does not fetch it",
+                task.name
+            ),
+            &format!(
+                "{}; then download it with the publisher's own program and `prosect models import` its folder of weights",
+                task.license.describe()
+            ),
         )),
         TaskLicense::Unpublished => Err(Failure::request(
             format!("{}: the publisher offers no weights", task.name),

@@ -218,11 +218,20 @@ fn page_of_recipe(text: &mut String, recipe: &Recipe) {
             plural(part.folds.len()),
             part.channels.len(),
             plural(part.channels.len()),
-            if part.mirror_axes.is_empty() { "off" } else { "on" },
+            if part.mirror_axes.is_empty() {
+                "off"
+            } else {
+                "on"
+            },
         );
     }
     if let Some(steps) = &recipe.totalsegmentator {
-        let _ = writeln!(text, "task           {} ({})", plain(&steps.task), plain(&steps.mode));
+        let _ = writeln!(
+            text,
+            "task           {} ({})",
+            plain(&steps.task),
+            plain(&steps.mode)
+        );
         if let Some(crop) = &steps.crop {
             let _ = writeln!(
                 text,

@@ -56,7 +56,10 @@ impl Sums {
 
     /// Writes the file, whole or not at all.
     pub(super) fn save(&self) -> Result<(), Failure> {
-        let lines = self.by_name.iter().map(|(name, sum)| format!("{sum}  {name}\n"));
+        let lines = self
+            .by_name
+            .iter()
+            .map(|(name, sum)| format!("{sum}  {name}\n"));
         let partial = self.path.with_extension("sha256.partial");
         fs::write(&partial, lines.collect::<String>())
             .and_then(|()| fs::rename(&partial, &self.path))

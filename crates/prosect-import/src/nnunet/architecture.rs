@@ -129,7 +129,9 @@ fn read_arguments(class: &str, arguments: &Json<'_>) -> Result<Architecture, Imp
         _ => {
             return Err(ImportError::unsupported(
                 arguments.what(),
-                format!("the architecture {short} is not known; PlainConvUNet and ResidualEncoderUNet are"),
+                format!(
+                    "the architecture {short} is not known; PlainConvUNet and ResidualEncoderUNet are"
+                ),
             ));
         }
     };
@@ -308,7 +310,11 @@ fn norm(arguments: &Json<'_>) -> Result<Option<Norm>, ImportError> {
         return Ok(None);
     };
     let class = last_name(arguments.enter_value("norm_op", class).text()?);
-    let options = keywords(arguments, "norm_op_kwargs", &["eps", "affine", "momentum", "track_running_stats"])?;
+    let options = keywords(
+        arguments,
+        "norm_op_kwargs",
+        &["eps", "affine", "momentum", "track_running_stats"],
+    )?;
     // PyTorch's defaults: eps 1e-5; an instance norm has no weights unless asked, a batch norm has.
     let epsilon = options.number("eps", 1e-5)?;
     let tracks = options.bool("track_running_stats", class == "BatchNorm3d")?;
@@ -349,7 +355,9 @@ fn activation(arguments: &Json<'_>) -> Result<Option<Activation>, ImportError> {
         },
         "GELU" if options.find("approximate").is_none_or(|v| v == "none") => Activation::Gelu,
         _ => {
-            let reason = format!("the activation {class} with these options is not known; LeakyReLU, ReLU, ELU and the exact GELU are");
+            let reason = format!(
+                "the activation {class} with these options is not known; LeakyReLU, ReLU, ELU and the exact GELU are"
+            );
             return Err(ImportError::unsupported(arguments.what(), reason));
         }
     }))
@@ -367,7 +375,11 @@ fn keywords<'a>(
         return Ok(Keywords(None));
     };
     let options = arguments.enter_value(key, value);
-    match options.entries()?.keys().find(|k| !known.contains(&k.as_str())) {
+    match options
+        .entries()?
+        .keys()
+        .find(|k| !known.contains(&k.as_str()))
+    {
         None => Ok(Keywords(Some(options))),
         Some(unknown) => {
             let reason = format!("the argument {unknown} is not supported");

@@ -119,7 +119,9 @@ fn consecutive(labels: &Json<'_>, named: &[(&String, Vec<u16>)]) -> Result<Heads
         None => Ok(Heads::Labels(all)),
         Some((_, (value, name))) => Err(ImportError::malformed(
             labels.what(),
-            format!("label {name} has value {value}, but values must be 0, 1, 2 and so on without a gap"),
+            format!(
+                "label {name} has value {value}, but values must be 0, 1, 2 and so on without a gap"
+            ),
         )),
     }
 }
@@ -188,7 +190,11 @@ mod tests {
     fn labels_and_regions_become_channels() {
         check(
             r#"{"channel_names": {"0": "CT"}, "labels": {"background": 0, "b": 2, "a": 1, "ignore": 3}}"#,
-            Ok(Heads::Labels(named(&[(0, "background"), (1, "a"), (2, "b")]))),
+            Ok(Heads::Labels(named(&[
+                (0, "background"),
+                (1, "a"),
+                (2, "b"),
+            ]))),
         );
         check(
             r#"{"modality": {"0": "T1"}, "labels": {"background": "0", "a": "1"}}"#,
@@ -196,7 +202,11 @@ mod tests {
         );
         check(
             r#"{"channel_names": {"0": "T1"}, "labels": {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "enhancing": 3}, "regions_class_order": [1, 2, 3]}"#,
-            Ok(Heads::Regions(named(&[(1, "whole"), (2, "core"), (3, "enhancing")]))),
+            Ok(Heads::Regions(named(&[
+                (1, "whole"),
+                (2, "core"),
+                (3, "enhancing"),
+            ]))),
         );
     }
 
@@ -204,13 +214,27 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         check(r#"{"labels": {"background": 0}}"#, Err("modality"));
         let channel = r#""channel_names": {"0": "CT"}"#;
-        check(&format!(r#"{{{channel}, "labels": {{"a": 1}}}}"#), Err("background must be 0"));
-        check(&format!(r#"{{{channel}, "labels": {{"background": 0, "a": 2}}}}"#), Err("without a gap"));
-        check(&format!(r#"{{{channel}, "labels": {{"background": 0, "a": [1, 2]}}}}"#), Err("regions_class_order"));
         check(
-            &format!(r#"{{{channel}, "labels": {{"background": 0, "a": [1, 2]}}, "regions_class_order": [1, 2]}}"#),
+            &format!(r#"{{{channel}, "labels": {{"a": 1}}}}"#),
+            Err("background must be 0"),
+        );
+        check(
+            &format!(r#"{{{channel}, "labels": {{"background": 0, "a": 2}}}}"#),
+            Err("without a gap"),
+        );
+        check(
+            &format!(r#"{{{channel}, "labels": {{"background": 0, "a": [1, 2]}}}}"#),
+            Err("regions_class_order"),
+        );
+        check(
+            &format!(
+                r#"{{{channel}, "labels": {{"background": 0, "a": [1, 2]}}, "regions_class_order": [1, 2]}}"#
+            ),
             Err("2 values for 1 regions"),
         );
-        check(&format!(r#"{{{channel}, "labels": {{"background": 0, "a": 70000}}}}"#), Err("65535"));
+        check(
+            &format!(r#"{{{channel}, "labels": {{"background": 0, "a": 70000}}}}"#),
+            Err("65535"),
+        );
     }
 }

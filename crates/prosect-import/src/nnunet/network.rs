@@ -126,8 +126,11 @@ impl Writer<'_> {
             });
             let (node, joined) = (format!("decoder.{i}.up"), format!("decoder.{i}.concat"));
             self.builder.add(&node, &[&x], &up)?;
-            self.builder
-                .add(&joined, &[&node, &skips[n_stages - 2 - i]], &Layer::Concat {})?;
+            self.builder.add(
+                &joined,
+                &[&node, &skips[n_stages - 2 - i]],
+                &Layer::Concat {},
+            )?;
             let stage = Stage {
                 stride: [1; 3],
                 n_convs: *n_convs,
@@ -181,7 +184,12 @@ impl Writer<'_> {
             let name = format!("encoder.stages.{s}.blocks.{b}");
             let stride = if b == 0 { stage.stride } else { [1; 3] };
             let skip = self.skip(&name, &x, [channels, stage.features], stride)?;
-            let trunk = self.trunk(&name, &x, [channels, stage.features], (stride, narrow, stage.kernel))?;
+            let trunk = self.trunk(
+                &name,
+                &x,
+                [channels, stage.features],
+                (stride, narrow, stage.kernel),
+            )?;
             let sum = format!("{name}.add");
             self.builder.add(&sum, &[&trunk, &skip], &Layer::Add {})?;
             x = self.activation(&name, &sum)?;
@@ -266,7 +274,8 @@ impl Writer<'_> {
         };
         let mut x = parameters.clone();
         self.conv(&x, input, &inner)?;
-        let activation_first = self.architecture.activation_first && self.architecture.norm.is_some();
+        let activation_first =
+            self.architecture.activation_first && self.architecture.norm.is_some();
         if active && activation_first {
             x = self.activation(block, &x)?;
         }
@@ -307,9 +316,8 @@ impl Writer<'_> {
         };
         let node = format!("{block}.norm");
         let (Norm::Instance { affine, .. } | Norm::Batch { affine, .. }) = norm;
-        let mut affine_part = |which: &str| {
-            affine.then(|| self.tensor(format!("{node}.{which}"), vec![channels]))
-        };
+        let mut affine_part =
+            |which: &str| affine.then(|| self.tensor(format!("{node}.{which}"), vec![channels]));
         let (weight, bias) = (affine_part("weight"), affine_part("bias"));
         let layer = match norm {
             Norm::Instance { epsilon, .. } => Layer::InstanceNorm {

@@ -55,7 +55,9 @@ impl Configuration {
         if let Some(previous) = configuration.find("previous_stage") {
             return Err(ImportError::unsupported(
                 at.clone(),
-                format!("it is the second stage of a cascade after {previous}; import the 3d_fullres or 3d_lowres configuration"),
+                format!(
+                    "it is the second stage of a cascade after {previous}; import the 3d_fullres or 3d_lowres configuration"
+                ),
             ));
         }
         let patch = configuration.get("patch_size")?;
@@ -101,12 +103,6 @@ impl Configuration {
     }
 }
 
-/// The names of the configurations of a `plans.json`.
-pub(crate) fn names(what: &str, plans: &Value) -> Result<Vec<String>, ImportError> {
-    let configurations = Json::new(what, plans).get("configurations")?;
-    Ok(configurations.entries()?.keys().cloned().collect())
-}
-
 /// 2d and cascades are refused by name, as they are called in every nnU-Net.
 pub(crate) fn require_3d_network(what: &str, configuration: &str) -> Result<(), ImportError> {
     if configuration == "2d" || configuration.starts_with("2d_") {
@@ -141,7 +137,12 @@ fn resolve(configurations: &Json<'_>, name: &str) -> Result<Map<String, Value>, 
         let entries = configuration.entries()?;
         chain.push(entries);
         match configuration.find("inherits_from") {
-            Some(parent) => next = configuration.enter_value("inherits_from", parent).text()?.to_owned(),
+            Some(parent) => {
+                next = configuration
+                    .enter_value("inherits_from", parent)
+                    .text()?
+                    .to_owned()
+            }
             None => break,
         }
     }
@@ -180,14 +181,13 @@ fn resampling(
             Err(ImportError::unsupported(at.clone(), reason))
         }
     };
-    let separate_z = match arguments.find("force_separate_z") {
-        None | Some(Value::Null) => None,
-        Some(value) => Some(
-            value
-                .as_bool()
-                .ok_or_else(|| ImportError::malformed(&at, "force_separate_z is no true or false"))?,
-        ),
-    };
+    let separate_z =
+        match arguments.find("force_separate_z") {
+            None | Some(Value::Null) => None,
+            Some(value) => Some(value.as_bool().ok_or_else(|| {
+                ImportError::malformed(&at, "force_separate_z is no true or false")
+            })?),
+        };
     Ok(ResamplingPlan {
         order: order("order", 3, orders)?,
         order_z: order("order_z", 0, &[0, 1])?,

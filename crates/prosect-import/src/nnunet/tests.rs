@@ -26,12 +26,24 @@ fn check(there: &[&str], asked: Option<&str>, expected: Result<&str, &str>) {
 #[test]
 fn full_resolution_wins_and_doubt_is_told() {
     check(&["2d", "3d_fullres", "3d_lowres"], None, Ok("3d_fullres"));
-    check(&["2d", "3d_lowres", "3d_cascade_fullres"], None, Ok("3d_lowres"));
+    check(
+        &["2d", "3d_lowres", "3d_cascade_fullres"],
+        None,
+        Ok("3d_lowres"),
+    );
     check(&["2d", "3d_fullres_high"], None, Ok("3d_fullres_high"));
     check(&["2d"], None, Ok("2d"));
     check(&["2d", "3d_a", "3d_b"], None, Err("--configuration"));
-    check(&["3d_fullres", "3d_lowres"], Some("3d_lowres"), Ok("3d_lowres"));
-    check(&["3d_fullres", "3d_lowres"], Some("T__P__3d_lowres"), Ok("3d_lowres"));
+    check(
+        &["3d_fullres", "3d_lowres"],
+        Some("3d_lowres"),
+        Ok("3d_lowres"),
+    );
+    check(
+        &["3d_fullres", "3d_lowres"],
+        Some("T__P__3d_lowres"),
+        Ok("3d_lowres"),
+    );
     check(&["3d_fullres"], Some("3d_xl"), Err("3d_xl"));
     check(&["3d_fullres", "3d_fullres"], None, Err("several"));
 }

@@ -77,14 +77,24 @@ pub(crate) fn pick(
         cancel.check()?;
         let Some(tensor) = by_name.get(name.as_str()) else {
             let reason = "the plans ask for it, but the checkpoint does not have it";
-            return Err(ImportError::inconsistent(format!("{what}: tensor {name}"), reason));
+            return Err(ImportError::inconsistent(
+                format!("{what}: tensor {name}"),
+                reason,
+            ));
         };
-        if !tensor.shape.iter().eq(shape.iter().map(|n| *n as u64).collect::<Vec<_>>().iter()) {
+        if !tensor
+            .shape
+            .iter()
+            .eq(shape.iter().map(|n| *n as u64).collect::<Vec<_>>().iter())
+        {
             let reason = format!(
                 "its shape is {:?}, but the plans ask for {shape:?}",
                 tensor.shape
             );
-            return Err(ImportError::inconsistent(format!("{what}: tensor {name}"), reason));
+            return Err(ImportError::inconsistent(
+                format!("{what}: tensor {name}"),
+                reason,
+            ));
         }
         picked.insert(name.clone(), checkpoint.read(name, tensor)?);
         left.remove(name.as_str());

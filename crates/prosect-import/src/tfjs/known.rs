@@ -31,7 +31,10 @@ const TISSUE: [&str; 3] = ["background", "White Matter", "Grey Matter"];
 
 /// The settings of the model with these weights, if brainchop publishes it.
 pub(super) fn find(sha256: &str) -> Option<Settings> {
-    let (min_max, quantiles) = (MeshNetNormalization::MinMax, MeshNetNormalization::Quantiles);
+    let (min_max, quantiles) = (
+        MeshNetNormalization::MinMax,
+        MeshNetNormalization::Quantiles,
+    );
     let settings = |name, title, normalization, crop: Option<(f32, usize)>, labels| Settings {
         name: Some(name),
         title: Some(title),

@@ -60,7 +60,10 @@ pub(super) fn describe(
     };
     config.each(|layer| Ok(layer.what().to_owned()))?;
     for (n, layer) in config.items()?.iter().enumerate() {
-        reader.layer(&config.enter_value(&n.to_string(), layer), class == "Sequential")?;
+        reader.layer(
+            &config.enter_value(&n.to_string(), layer),
+            class == "Sequential",
+        )?;
     }
     reader.finish()
 }
@@ -89,7 +92,8 @@ impl Reader {
             self.input("image", &config)?;
         }
         if let Some(softmax) = &self.softmax {
-            let reason = format!("it follows the softmax {softmax}; only a last softmax is supported");
+            let reason =
+                format!("it follows the softmax {softmax}; only a last softmax is supported");
             return Err(ImportError::unsupported(format!("layer {name}"), reason));
         }
         let from = if is_sequential {
@@ -110,9 +114,9 @@ impl Reader {
                 (self.activation(&name, &input, activation)?, channels)
             }
             "ReLU" => {
-                let plain = ["max_value", "negative_slope", "threshold"].iter().all(|key| {
-                    config.find(key).is_none_or(|v| v.as_f64() == Some(0.0))
-                });
+                let plain = ["max_value", "negative_slope", "threshold"]
+                    .iter()
+                    .all(|key| config.find(key).is_none_or(|v| v.as_f64() == Some(0.0)));
                 if !plain {
                     let reason = "a ReLU with a maximum, slope or threshold is not supported";
                     return Err(ImportError::unsupported(format!("layer {name}"), reason));
@@ -121,12 +125,19 @@ impl Reader {
             }
             "LeakyReLU" => {
                 let slope = config.get("alpha")?.number()?;
-                let made = self.description.add(&name, "leaky_relu", &[&input], json!({"slope": slope}))?;
+                let made = self.description.add(
+                    &name,
+                    "leaky_relu",
+                    &[&input],
+                    json!({"slope": slope}),
+                )?;
                 (made, channels)
             }
             "ELU" => {
                 let alpha = config.get("alpha")?.number()?;
-                let made = self.description.add(&name, "elu", &[&input], json!({"alpha": alpha}))?;
+                let made =
+                    self.description
+                        .add(&name, "elu", &[&input], json!({"alpha": alpha}))?;
                 (made, channels)
             }
             "Softmax" => (self.activation(&name, &input, "softmax")?, channels),
@@ -179,31 +190,58 @@ impl Reader {
         };
         let dilation = three("dilation_rate")?;
         require(&what, "strides", three("strides")? == [1; 3])?;
-        require(&what, "groups", config.find("groups").is_none_or(|g| g.as_u64() == Some(1)))?;
-        let is_text = |key: &str, wanted: &str| config.find(key).and_then(Value::as_str).is_none_or(|v| v == wanted);
-        require(&what, "data_format", is_text("data_format", "channels_last"))?;
-        require(&what, "padding", config.find("padding").and_then(Value::as_str) == Some("same"))?;
+        require(
+            &what,
+            "groups",
+            config.find("groups").is_none_or(|g| g.as_u64() == Some(1)),
+        )?;
+        let is_text = |key: &str, wanted: &str| {
+            config
+                .find(key)
+                .and_then(Value::as_str)
+                .is_none_or(|v| v == wanted)
+        };
+        require(
+            &what,
+            "data_format",
+            is_text("data_format", "channels_last"),
+        )?;
+        require(
+            &what,
+            "padding",
+            config.find("padding").and_then(Value::as_str) == Some("same"),
+        )?;
         require(&what, "kernel_size", kernel.iter().all(|k| k % 2 == 1))?;
         let [k0, k1, k2] = kernel;
         let weight = self.take(&format!("{name}/kernel"), &[k0, k1, k2, channels, filters])?;
         let shape = weight.shape;
         // [k0, k1, k2, in, out] with axes i, j, k becomes [out, in, k2, k1, k0].
         let values = transposed(&weight.values, &shape, &[4, 3, 2, 1, 0]);
-        let weight = self.description.array(format!("{name}.weight"), &[filters, channels, k2, k1, k0], values);
+        let weight = self.description.array(
+            format!("{name}.weight"),
+            &[filters, channels, k2, k1, k0],
+            values,
+        );
         let mut parameters = json!({
             "channels": [channels, filters], "kernel": [k2, k1, k0],
             "dilation": [dilation[2], dilation[1], dilation[0]],
             "padding": "same", "weight": weight,
         });
-        let has_bias = config.find("use_bias").is_none_or(|b| b.as_bool() == Some(true));
+        let has_bias = config
+            .find("use_bias")
+            .is_none_or(|b| b.as_bool() == Some(true));
         if has_bias {
             let bias = self.take(&format!("{name}/bias"), &[filters])?;
-            parameters["bias"] = self.description.array(format!("{name}.bias"), &[filters], bias.values);
+            parameters["bias"] =
+                self.description
+                    .array(format!("{name}.bias"), &[filters], bias.values);
         }
         let mut made = self.description.add(name, "conv", &[input], parameters)?;
         if name.ends_with(NORM_SUFFIX) {
             let norm = json!({"epsilon": NORM_EPSILON, "epsilon_added_to": "variance"});
-            made = self.description.add(&format!("{name}.norm"), "instance_norm", &[&made], norm)?;
+            made =
+                self.description
+                    .add(&format!("{name}.norm"), "instance_norm", &[&made], norm)?;
         }
         let activation = match config.find("activation") {
             Some(_) => config.get("activation")?.text()?,
@@ -238,17 +276,29 @@ impl Reader {
         for (key, array, is_there) in wanted {
             if is_there {
                 let values = self.take(&format!("{name}/{array}"), &[channels])?.values;
-                parameters[key] = self.description.array(format!("{name}.{key}"), &[channels], values);
+                parameters[key] =
+                    self.description
+                        .array(format!("{name}.{key}"), &[channels], values);
             }
         }
-        self.description.add(name, "batch_norm", &[input], parameters)
+        self.description
+            .add(name, "batch_norm", &[input], parameters)
     }
 
-    fn activation(&mut self, name: &str, input: &str, activation: &str) -> Result<String, ImportError> {
+    fn activation(
+        &mut self,
+        name: &str,
+        input: &str,
+        activation: &str,
+    ) -> Result<String, ImportError> {
         match activation {
             "linear" => Ok(input.to_owned()),
-            "relu" | "gelu" => self.description.add(name, activation, &[input], Value::Null),
-            "elu" => self.description.add(name, "elu", &[input], json!({"alpha": 1.0})),
+            "relu" | "gelu" => self
+                .description
+                .add(name, activation, &[input], Value::Null),
+            "elu" => self
+                .description
+                .add(name, "elu", &[input], json!({"alpha": 1.0})),
             "softmax" => {
                 // The largest probability is the largest logit; labels need no softmax.
                 self.softmax = Some(name.to_owned());
@@ -256,7 +306,9 @@ impl Reader {
             }
             other => Err(ImportError::unsupported(
                 format!("layer {name}"),
-                format!("its activation is {other}; supported are linear, relu, elu, gelu and a last softmax"),
+                format!(
+                    "its activation is {other}; supported are linear, relu, elu, gelu and a last softmax"
+                ),
             )),
         }
     }
@@ -281,18 +333,23 @@ impl Reader {
         }
         let last = self.last.as_ref().and_then(|last| self.tensors.get(last));
         match (last, self.edge) {
-            (Some((output, n_classes)), Some(edge)) if (2..=256).contains(n_classes) => Ok(Layers {
-                output: output.clone(),
-                n_classes: *n_classes,
-                edge,
-                description: self.description,
-                notes: self.notes,
-            }),
+            (Some((output, n_classes)), Some(edge)) if (2..=256).contains(n_classes) => {
+                Ok(Layers {
+                    output: output.clone(),
+                    n_classes: *n_classes,
+                    edge,
+                    description: self.description,
+                    notes: self.notes,
+                })
+            }
             (Some((_, n)), Some(_)) => Err(ImportError::unsupported(
                 "the network",
                 format!("it has {n} output channels; 2 to 256 classes are supported"),
             )),
-            _ => Err(ImportError::malformed("the network", "it has no input layer")),
+            _ => Err(ImportError::malformed(
+                "the network",
+                "it has no input layer",
+            )),
         }
     }
 }
@@ -303,7 +360,9 @@ fn require(what: &str, key: &str, holds: bool) -> Result<(), ImportError> {
     } else {
         Err(ImportError::unsupported(
             what,
-            format!("its {key} is not supported: convolutions of stride 1 with odd kernels, padding same, channels last and one group are"),
+            format!(
+                "its {key} is not supported: convolutions of stride 1 with odd kernels, padding same, channels last and one group are"
+            ),
         ))
     }
 }

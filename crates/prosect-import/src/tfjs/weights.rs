@@ -32,10 +32,15 @@ pub(super) fn read(
         for path in paths {
             let plain = !path.split('/').any(|part| part == ".." || part.is_empty());
             if !plain || path.contains(':') || path.contains('\\') {
-                let reason = format!("the weights lie in {path:?}, which is not beside the description");
+                let reason =
+                    format!("the weights lie in {path:?}, which is not beside the description");
                 return Err(ImportError::unsupported(root.what(), reason));
             }
-            let file = if folder.is_empty() { path } else { format!("{folder}/{path}") };
+            let file = if folder.is_empty() {
+                path
+            } else {
+                format!("{folder}/{path}")
+            };
             if !source.has(&file) {
                 let reason = "the description names it, but it is not there; put it beside";
                 return Err(ImportError::inconsistent(file, reason));
@@ -100,7 +105,10 @@ impl Entry {
                 self.shape,
                 bytes.len()
             );
-            return Err(ImportError::malformed(format!("tensor {}", self.name), reason));
+            return Err(ImportError::malformed(
+                format!("tensor {}", self.name),
+                reason,
+            ));
         };
         let values = own
             .chunks_exact(4)

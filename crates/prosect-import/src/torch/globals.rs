@@ -31,17 +31,27 @@ pub(crate) fn meaning(module: &str, name: &str) -> Option<Meaning> {
         | ("builtins" | "__builtin__", "dict") => Meaning::Dict,
         ("builtins" | "__builtin__", "list" | "tuple" | "set" | "frozenset")
         | ("torch", "Size") => Meaning::List,
-        ("builtins" | "__builtin__", "int" | "float" | "bool" | "str" | "bytes" | "bytearray" | "complex" | "slice" | "range")
+        (
+            "builtins" | "__builtin__",
+            "int" | "float" | "bool" | "str" | "bytes" | "bytearray" | "complex" | "slice"
+            | "range",
+        )
         | ("torch", "device" | "dtype" | "Tensor" | "strided")
         | ("torch.torch_version", "TorchVersion")
         | ("torch.serialization", "_get_layout")
-        | ("numpy", "dtype" | "ndarray" | "float64" | "float32" | "float16" | "int64" | "int32" | "bool_")
+        | (
+            "numpy",
+            "dtype" | "ndarray" | "float64" | "float32" | "float16" | "int64" | "int32" | "bool_",
+        )
         | ("numpy.dtypes", _)
         | ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar" | "_reconstruct")
         | ("numpy.core.numeric" | "numpy._core.numeric", "_frombuffer")
         | ("_codecs", "encode")
         | ("copyreg", "_reconstructor")
-        | ("pathlib" | "pathlib._local", "PosixPath" | "PurePosixPath" | "WindowsPath" | "PureWindowsPath" | "Path")
+        | (
+            "pathlib" | "pathlib._local",
+            "PosixPath" | "PurePosixPath" | "WindowsPath" | "PureWindowsPath" | "Path",
+        )
         | ("datetime", "datetime" | "date" | "timedelta" | "timezone")
         | ("uuid", "UUID") => Meaning::Inert,
         ("torch", dtype) if DTYPES.contains(&dtype) => Meaning::Inert,

@@ -194,7 +194,17 @@ impl Machine<'_> {
             b'X' | 0x8c | 0x8d | b'T' | b'U' | b'B' | b'C' | 0x8e | 0x96 => {
                 self.push_string(code)?;
             }
-            b')' | b't' | 0x85..=0x87 | b']' | b'l' | b'a' | b'e' | b'}' | b'd' | b's' | b'u'
+            b')'
+            | b't'
+            | 0x85..=0x87
+            | b']'
+            | b'l'
+            | b'a'
+            | b'e'
+            | b'}'
+            | b'd'
+            | b's'
+            | b'u'
             | 0x8f..=0x91 => self.collect(code)?,
             0x94 | b'q' | b'r' | b'h' | b'j' => self.remember(code)?,
             b'c' | 0x93 | b'R' | 0x81 | 0x92 | b'b' | b'Q' => self.call(code)?,

@@ -21,8 +21,14 @@ fn tensor(shape: &[u64], strides: &[u64]) -> Tensor {
 #[test]
 fn a_view_is_read_in_the_order_of_its_axes() {
     let values: Vec<f32> = (0..6_u8).map(f32::from).collect();
-    assert_eq!(gather(&tensor(&[2, 3], &[3, 1]), &values), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
-    assert_eq!(gather(&tensor(&[3, 2], &[1, 3]), &values), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
+    assert_eq!(
+        gather(&tensor(&[2, 3], &[3, 1]), &values),
+        [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    );
+    assert_eq!(
+        gather(&tensor(&[3, 2], &[1, 3]), &values),
+        [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]
+    );
     assert_eq!(gather(&tensor(&[3], &[2]), &values), [0.0, 2.0, 4.0]);
     assert_eq!(gather(&tensor(&[], &[]), &values[..1]), [0.0]);
     assert_eq!(span(&tensor(&[3, 2], &[1, 3])), Some(6));

@@ -134,7 +134,11 @@ fn what_is_written_is_read() {
     for manifest in [everything(), liver] {
         let text = manifest.to_toml().unwrap();
         assert!(text.starts_with("format_version = 2\n"), "{text}");
-        assert_eq!(Manifest::parse(&manifest.name, &text).unwrap(), manifest, "{text}");
+        assert_eq!(
+            Manifest::parse(&manifest.name, &text).unwrap(),
+            manifest,
+            "{text}"
+        );
     }
 }
 
@@ -142,7 +146,10 @@ fn what_is_written_is_read() {
 fn a_known_structure_is_written_by_its_name_alone() {
     let text = everything().to_toml().unwrap();
     let liver = text.split("[[structures]]").nth(1).unwrap();
-    assert!(liver.contains("name = \"liver\"") && !liver.contains("code"), "{liver}");
+    assert!(
+        liver.contains("name = \"liver\"") && !liver.contains("code"),
+        "{liver}"
+    );
 }
 
 /// Both ways refuse it: what cannot be read must not be written.
@@ -165,10 +172,22 @@ fn impossible_values_are_refused_by_name() {
     refused(|m, _| m.title = " ".into(), "title is empty");
     refused(|m, _| m.modalities.clear(), "no modality");
     refused(|m, _| m.structures[0].label_value = 0, "background");
-    refused(|m, _| m.structures[1].structure.property_type.value = "x".repeat(17), "too long");
-    refused(|m, _| m.structures[1].structure.name = "\n".into(), "no name");
-    refused(|_, p| p.network.name = "../../etc/passwd".into(), "plain file name");
-    refused(|_, p| p.network.name = "/etc/passwd".into(), "plain file name");
+    refused(
+        |m, _| m.structures[1].structure.property_type.value = "x".repeat(17),
+        "too long",
+    );
+    refused(
+        |m, _| m.structures[1].structure.name = "\n".into(),
+        "no name",
+    );
+    refused(
+        |_, p| p.network.name = "../../etc/passwd".into(),
+        "plain file name",
+    );
+    refused(
+        |_, p| p.network.name = "/etc/passwd".into(),
+        "plain file name",
+    );
     refused(|_, p| p.network.sha256 = "A".repeat(64), "hexadecimal");
     refused(|_, p| p.folds.clear(), "at least one fold");
     refused(|_, p| p.channels.clear(), "one channel");
@@ -184,10 +203,16 @@ fn impossible_values_are_refused_by_name() {
     refused(|_, p| p.data_resampling.order = 2, "data_resampling");
     refused(|_, p| p.logits_resampling.order = 3, "logits_resampling");
     refused(|_, p| p.heads = Heads::Labels(vec![7, 300]), "background");
-    refused(|_, p| p.heads = Heads::Labels(vec![0, 8]), "no structure has the label_value 8");
+    refused(
+        |_, p| p.heads = Heads::Labels(vec![0, 8]),
+        "no structure has the label_value 8",
+    );
     refused(|_, p| p.heads = Heads::Regions(vec![]), "heads");
     refused(|_, p| p.self_test.probes.clear(), "self_test");
-    refused(|_, p| p.self_test.probes[0].value = f32::INFINITY, "self_test");
+    refused(
+        |_, p| p.self_test.probes[0].value = f32::INFINITY,
+        "self_test",
+    );
 }
 
 #[test]
@@ -200,7 +225,10 @@ fn an_unknown_key_or_version_is_refused() {
         ("axes = \"RAS\"", "axes = \"LPS\""),
     ] {
         assert!(text.contains(was), "{text}");
-        assert!(Manifest::parse("total-fast", &text.replacen(was, is, 1)).is_err(), "{is}");
+        assert!(
+            Manifest::parse("total-fast", &text.replacen(was, is, 1)).is_err(),
+            "{is}"
+        );
     }
     assert!(Manifest::parse("total-slow", &text).is_err());
     assert!(Manifest::parse("total-fast", "format_version = 2").is_err());

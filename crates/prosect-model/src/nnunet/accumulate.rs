@@ -193,12 +193,12 @@ fn divide(block: &mut [f32], weights: &[f32], n_folds: f32, is_half: bool) -> bo
     is_finite
 }
 
-#[inline(always)]
+#[inline]
 fn add<const HALF: bool>(a: f32, b: f32) -> f32 {
     if HALF { round_to_half(a + b) } else { a + b }
 }
 
-#[inline(always)]
+#[inline]
 fn add_pixel<const HALF: bool>(to: &mut [f32], from: &[f32], weight: f32) {
     for (to, from) in to.iter_mut().zip(from) {
         *to = add::<HALF>(*to, from * weight);

@@ -9,7 +9,6 @@ mod finished;
 
 use rayon::prelude::*;
 
-use crate::error::ModelError;
 use crate::manifest::Heads;
 use crate::nnunet::accumulate::Precision;
 use crate::nnunet::target::{Merged, Place, Places, merge};
@@ -61,7 +60,7 @@ impl<'a> Exporter<'a> {
         &mut self,
         logits: Vec<f32>,
         merged: &mut Merged,
-    ) -> Result<Option<Vec<f32>>, ModelError> {
+    ) -> Option<Vec<f32>> {
         let plane = Finished::of(logits, self.grid, self.heads, self.precision);
         for slice in std::mem::take(&mut self.due[self.n_seen]) {
             let Some(place) = self.places.axes[0][slice] else {
@@ -74,7 +73,7 @@ impl<'a> Exporter<'a> {
             self.fill_slice(slice, pair, place.share, merged);
         }
         self.n_seen += 1;
-        Ok(self.before.replace(plane).map(Finished::into_logits))
+        self.before.replace(plane).map(Finished::into_logits)
     }
 
     fn fill_slice(&self, slice: usize, pair: [&Finished; 2], share: f64, merged: &mut Merged) {

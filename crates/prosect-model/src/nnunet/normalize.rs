@@ -133,17 +133,16 @@ impl Intensity {
     }
 }
 
-/// Mean and standard deviation of a box, as `image.mean()` and `image.std()` of numpy give them for
-/// a cropped view: contiguous runs are summed pairwise, the runs one after the other.
+/// Mean and standard deviation of a box, as `image.mean()` and `image.std()` of numpy give them. What
+/// lies without a gap is summed pairwise at once; a cropped view by buffers of whole rows, one after
+/// the other (numpy 2.4; the last digit may differ).
 fn moments(image: &Volume<f32>, axes: &Axes, within: TensorBox) -> [f32; 2] {
     let memory = MemoryBox::of(image, axes, within);
     let n = memory.n_voxels();
     let mut sum = 0.0_f32;
-    for run in 0..n / memory.run {
-        let part = pairwise_sum(memory.run, &|from, values| {
-            memory.read(run * memory.run + from, values);
-        });
-        sum += part;
+    for first in (0..n).step_by(memory.run) {
+        let length = memory.run.min(n - first);
+        sum += pairwise_sum(length, &|from, values| memory.read(first + from, values));
     }
     let mean = (f64::from(sum) / n as f64) as f32;
     let squares = pairwise_sum(n, &|from, values| {
@@ -227,8 +226,34 @@ struct MemoryBox<'a> {
     image: &'a Volume<f32>,
     start: [usize; 3],
     shape: [usize; 3],
-    /// Voxels that lie without a gap.
+    /// Voxels that numpy sums at once.
     run: usize,
+}
+
+/// Voxels of a box of an array that numpy's iterator sums at once.
+fn buffered_run(shape: [usize; 3], full: [usize; 3]) -> usize {
+    /// Numbers in a buffer of numpy.
+    const BUFFER: usize = 8192;
+    let [n0, n1, n2] = shape;
+    let (first, others) = if n2 < full[2] {
+        (n2, vec![n1, n0])
+    } else if n1 < full[1] {
+        (n1 * n2, vec![n0])
+    } else {
+        (n0 * n1 * n2, vec![])
+    };
+    if first >= BUFFER || others.is_empty() {
+        return first;
+    }
+    let fitting = (others.into_iter()).try_fold(first, |size, n| {
+        if size * n <= BUFFER {
+            Ok(size * n)
+        } else {
+            Err(size)
+        }
+    });
+    let (Ok(core) | Err(core)) = fitting;
+    BUFFER / core * core
 }
 
 impl<'a> MemoryBox<'a> {
@@ -239,13 +264,7 @@ impl<'a> MemoryBox<'a> {
             std::array::from_fn(|a| axes.array.iter().position(|b| *b == a).unwrap_or(a));
         let start = order.map(|a| within.start[a]);
         let shape = order.map(|a| within.end[a] - within.start[a]);
-        let run = if shape[2] < full[2] {
-            shape[2]
-        } else if shape[1] < full[1] {
-            shape[1] * shape[2]
-        } else {
-            shape.iter().product()
-        };
+        let run = buffered_run(shape, full);
         Self {
             image,
             start,

@@ -190,7 +190,7 @@ impl<'a> PartRunner<'a> {
                     write_plane(file, index, &plane, grid)?;
                 }
                 // Behind the last row the memory goes back to the system while the answer grows.
-                if let Some(used) = exporter.push(plane, merged)?.filter(|_| !is_last) {
+                if let Some(used) = exporter.push(plane, merged).filter(|_| !is_last) {
                     sums.recycle(used);
                 }
                 self.case.cancel.check()?;

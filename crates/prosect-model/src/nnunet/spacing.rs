@@ -18,10 +18,9 @@ pub(crate) fn separate_axis(
 ) -> Option<usize> {
     match resampling.separate_z {
         Some(true) => coarsest_axis(from_mm),
-        Some(false) => None,
         None if is_anisotropic(from_mm) => coarsest_axis(from_mm),
         None if is_anisotropic(to_mm) => coarsest_axis(to_mm),
-        None => None,
+        Some(false) | None => None,
     }
 }
 

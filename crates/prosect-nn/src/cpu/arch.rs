@@ -8,6 +8,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod direct;
+pub(crate) mod pages;
 mod portable;
 mod vector;
 pub(crate) mod winograd;

@@ -44,8 +44,8 @@ impl Moments {
         for (count, mean, _) in parts.clone() {
             let count = f64::from(count);
             whole.count += count;
-            for lane in 0..LANES {
-                whole.mean[lane] += count * f64::from(mean[lane]);
+            for (sum, mean) in whole.mean.iter_mut().zip(mean) {
+                *sum += count * f64::from(mean);
             }
         }
         let count = whole.count.max(1.0);

@@ -19,6 +19,40 @@ pub(crate) struct PackedConv {
     pub(crate) padding: [usize; 3],
     /// Multiplications and additions for each output voxel.
     pub(crate) flops_per_voxel: u64,
+    /// How it can write over what it reads, if it can.
+    pub(crate) roll: Option<Reach>,
+}
+
+/// How far along axis 0 a convolution reads, where it makes as many planes as it reads.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reach {
+    /// Planes behind an output plane that are still read for it.
+    pub(crate) behind: usize,
+    /// Planes are to be computed in multiples of this, so that each is computed in the same way as without rolling.
+    pub(crate) multiple: usize,
+}
+
+/// Planes that are computed at once, at least: each time, the threads have to wait for the last of them.
+const ROLLING_PLANES: usize = 16;
+
+impl Reach {
+    /// Planes that are computed at once.
+    pub(crate) fn planes(self) -> usize {
+        ROLLING_PLANES
+            .max(self.behind)
+            .next_multiple_of(self.multiple)
+    }
+}
+
+fn find_reach(layer: &ConvLayer) -> Option<Reach> {
+    let reach = [0, 1, 2].map(|axis| layer.dilation[axis] * (layer.kernel[axis] - 1));
+    let padding = layer.padding_voxels();
+    let keeps_size = (0..3).all(|axis| 2 * padding[axis] == reach[axis]);
+    (keeps_size && layer.stride == [1; 3]).then_some(Reach {
+        behind: padding[0],
+        // Pairs of planes a dilation apart are computed together.
+        multiple: 2 * layer.dilation[0],
+    })
 }
 
 /// What a norm multiplies the channels by and what it adds then.
@@ -145,6 +179,7 @@ fn pack_conv(
         convolution: pack(isa, layer.channels, &geometry, &weight, bias.as_deref())?,
         padding: geometry.padding,
         flops_per_voxel: 2 * products as u64,
+        roll: find_reach(layer),
     })
 }
 
@@ -173,6 +208,7 @@ fn pack_transposed(
         padding: [0; 3],
         // Every output voxel comes from one input voxel.
         flops_per_voxel: 2 * (channels[0] * channels[1]) as u64,
+        roll: None,
     })
 }
 

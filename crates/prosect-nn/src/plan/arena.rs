@@ -39,33 +39,42 @@ impl Buffer {
 /// A multiple of a cache line, so that every buffer begins at one.
 const LINE_FLOATS: usize = 16;
 
-/// Offset of each buffer, and the arena's length: the best of a few orders, each buffer as far front as it fits.
+/// How often the order is changed to make the arena smaller.
+const ROUNDS: usize = 40;
+
+/// Offset of each buffer, and the arena's length. Buffers are placed one after the other, each as far front as it fits; the
+/// largest first, then, again and again, the one that ended up last earlier. The smallest arena found is taken.
 pub(super) fn place(buffers: &[Buffer]) -> (Vec<usize>, usize) {
-    use std::cmp::Reverse;
-    let sort = |key: &dyn Fn(&Buffer) -> Reverse<usize>| {
-        let mut order: Vec<usize> = (0..buffers.len()).collect();
-        order.sort_by_key(|&index| (key(&buffers[index]), index));
-        order
-    };
-    let volume = |buffer: &Buffer| {
-        let parts = buffer.parts.iter();
-        parts
-            .map(|part| part.len / LINE_FLOATS * (part.last - part.first + 1))
-            .sum()
-    };
-    let orders = [
-        sort(&|buffer| Reverse(buffer.len())),
-        sort(&|buffer| Reverse(volume(buffer))),
-        sort(&|buffer| Reverse(buffer.parts.len() * buffer.len())),
-    ];
-    let mut best: Option<(Vec<usize>, usize)> = None;
-    for order in orders {
-        let tried = place_in_order(buffers, &order);
-        if best.as_ref().is_none_or(|best| tried.1 < best.1) {
-            best = Some(tried);
+    let mut order: Vec<usize> = (0..buffers.len()).collect();
+    order.sort_by_key(|&index| (std::cmp::Reverse(buffers[index].len()), index));
+    let mut best = place_in_order(buffers, &order);
+    let least = find_least(buffers);
+    for _ in 0..ROUNDS {
+        if best.1 <= least {
+            break;
         }
+        let (offsets, end) = place_in_order(buffers, &order);
+        let is_last = |&index: &usize| offsets[index] + buffers[index].len() == end;
+        if end < best.1 {
+            best = (offsets.clone(), end);
+        }
+        let Some(position) = order.iter().position(is_last) else {
+            break;
+        };
+        let index = order.remove(position);
+        order.insert(position / 2, index);
     }
-    best.unwrap_or_default()
+    best
+}
+
+/// What is needed at once at the worst moment: no arena is smaller.
+fn find_least(buffers: &[Buffer]) -> usize {
+    let parts = || buffers.iter().flat_map(|buffer| &buffer.parts);
+    let needed_at = |step: usize| {
+        let alive = parts().filter(|part| (part.first..=part.last).contains(&step));
+        alive.map(|part| part.len).sum()
+    };
+    parts().map(|part| needed_at(part.first)).max().unwrap_or(0)
 }
 
 fn place_in_order(buffers: &[Buffer], order: &[usize]) -> (Vec<usize>, usize) {

@@ -2,12 +2,12 @@
 
 use super::arena::{self, Buffer, Part};
 use super::home::{self, Home};
-use super::{Across, HeadStep, Step, StepKind, Within};
+use super::{Across, HeadStep, Ring, Schedule, Step, StepKind, Within};
 use crate::cpu::layout::{LANES, Layout, View};
 use crate::cpu::transfer::can_copy_forward;
 use crate::error::NetworkError;
 use crate::graph::Graph;
-use crate::network::PackedConv;
+use crate::network::{PackedConv, Reach};
 use crate::program::{Op, OpKind, Program};
 
 /// Cost of moving one float, measured in flops: memory gives about 2e9 floats a second where kernels do 4e11 flops.
@@ -50,12 +50,23 @@ pub(super) fn build(
     program: &Program,
     convs: &[PackedConv],
     shapes: &[[usize; 3]],
+    schedule: Schedule,
 ) -> Result<Built, NetworkError> {
     let homes = home::find_homes(graph, program);
     let drafts = draft_steps(graph, program, &homes);
-    let layouts = home::find_layouts(graph, program, convs, &homes, shapes);
+    let mut layouts = home::find_layouts(graph, program, convs, &homes, shapes);
     let channels = graph.channels();
-    let (offsets, arena_len) = place_roots(&homes, channels, &layouts, &drafts)?;
+    let mut rolling = Vec::new();
+    if schedule == Schedule::Compact {
+        let spans = find_spans(&homes, channels, &layouts, &drafts)?;
+        rolling = find_rolling(&drafts, &homes, convs, &mut layouts, &spans);
+    }
+    let places = place_roots(&homes, channels, &layouts, &drafts, &rolling)?;
+    let Places {
+        offsets,
+        rings,
+        arena_len,
+    } = places;
     let view = |tensor: usize| {
         let home = homes[tensor];
         let layout = Layout {
@@ -82,18 +93,19 @@ pub(super) fn build(
     if program.head.conv.is_some() {
         built.flops = built.head.cost;
     }
-    for draft in &drafts {
+    for (index, draft) in drafts.iter().enumerate() {
         let (from, to) = (view(draft.from), view(draft.to));
+        let roll = rolling.iter().position(|roll| roll.step == index);
+        let ring = roll.map(|roll| rolling[roll].ring(&to.layout, rings[roll]));
         if let DraftKind::Op(&OpKind::Conv { conv, .. }) = draft.kind {
-            let scratch = convs[conv]
-                .convolution
-                .scratch_len(&from.layout, &to.layout);
+            let made = ring.as_ref().map_or(to.layout, |ring| ring.fresh.layout);
+            let scratch = convs[conv].convolution.scratch_len(&from.layout, &made);
             built.scratch_len = built.scratch_len.max(scratch);
         }
         if let DraftKind::Head = draft.kind {
             continue;
         }
-        let step = finish_step(draft, convs, from, to);
+        let step = finish_step(draft, convs, (from, to), ring);
         if let DraftKind::Op(OpKind::Conv { .. }) = draft.kind {
             built.flops = built.flops.saturating_add(step.cost);
         }
@@ -204,41 +216,84 @@ fn draft_concat(op: &Op, channels: &[usize], homes: &[Home], drafts: &mut Vec<Dr
 /// First and last step that touch each block of each root.
 type Spans = Vec<Vec<Option<(usize, usize)>>>;
 
-/// Offsets of the roots (of the other tensors: zero) and the arena's length.
+/// Where everything lies.
+struct Places {
+    /// Of the roots; of the other tensors zero.
+    offsets: Vec<usize>,
+    /// Of the memory between, one for each rolling convolution.
+    rings: Vec<usize>,
+    arena_len: usize,
+}
+
 fn place_roots(
     homes: &[Home],
     channels: &[usize],
     layouts: &[Layout],
     drafts: &[Draft<'_>],
-) -> Result<(Vec<usize>, usize), NetworkError> {
+    rolling: &[Roll],
+) -> Result<Places, NetworkError> {
     let spans = find_spans(homes, channels, layouts, drafts)?;
-    let mut buffers: Vec<Option<Buffer>> = spans
+    // Tensors that share a place carry the number of the first of them.
+    let mut place_of: Vec<usize> = (0..homes.len()).collect();
+    let mut joined = spans.clone();
+    for roll in rolling {
+        let shared = place_of[roll.from];
+        place_of[roll.to] = shared;
+        let later = std::mem::take(&mut joined[roll.to]);
+        join_spans(&mut joined[shared], later);
+    }
+    let mut buffers: Vec<Option<Buffer>> = joined
         .iter()
         .zip(layouts)
         .map(|(blocks, layout)| make_buffer(blocks, layout.block_stride()))
         .collect();
-    // Buffers that share a place carry the number of the first of them.
-    let mut place_of: Vec<usize> = (0..homes.len()).collect();
     for (step, draft) in drafts.iter().enumerate() {
         if let Some((source, target)) = find_crop_in_place(step, draft, homes, layouts, &spans) {
-            let shared = place_of[source];
-            place_of[target] = shared;
-            if let (Some(a), Some(b)) = (&buffers[shared], &buffers[target]) {
+            let (shared, gone) = (place_of[source], place_of[target]);
+            for place in place_of.iter_mut().filter(|place| **place == gone) {
+                *place = shared;
+            }
+            if let (Some(a), Some(b)) = (&buffers[shared], &buffers[gone]) {
                 buffers[shared] = Some(a.join(b));
-                buffers[target] = None;
+                buffers[gone] = None;
             }
         }
     }
     let tensors: Vec<usize> = (0..homes.len())
         .filter(|&tensor| buffers[tensor].is_some())
         .collect();
-    let (placed, arena_len) = arena::place(&buffers.into_iter().flatten().collect::<Vec<_>>());
+    let rings = rolling.iter().map(|roll| Buffer {
+        parts: vec![Part {
+            start: 0,
+            len: roll.ring(&layouts[roll.to], 0).len(),
+            first: roll.step,
+            last: roll.step,
+        }],
+    });
+    let all: Vec<Buffer> = buffers.into_iter().flatten().chain(rings).collect();
+    let (placed, arena_len) = arena::place(&all);
     let mut offsets = vec![0; homes.len()];
     for (&tensor, &offset) in tensors.iter().zip(&placed) {
         offsets[tensor] = offset;
     }
-    let offsets = place_of.iter().map(|&place| offsets[place]).collect();
-    Ok((offsets, arena_len))
+    Ok(Places {
+        offsets: place_of.iter().map(|&place| offsets[place]).collect(),
+        rings: placed[tensors.len()..].to_vec(),
+        arena_len,
+    })
+}
+
+/// Block by block, from the first use of one to the last of the other.
+fn join_spans(spans: &mut Vec<Option<(usize, usize)>>, later: Vec<Option<(usize, usize)>>) {
+    if spans.len() < later.len() {
+        spans.resize(later.len(), None);
+    }
+    for (span, later) in spans.iter_mut().zip(later) {
+        *span = match (*span, later) {
+            (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
+            (a, b) => a.or(b),
+        };
+    }
 }
 
 fn find_spans(
@@ -313,18 +368,106 @@ fn find_crop_in_place(
     let DraftKind::Op(&OpKind::Crop { margin }) = draft.kind else {
         return None;
     };
+    let (from, to) = find_successors(step, draft, homes, spans)?;
+    can_copy_forward(&layouts[from], &layouts[to], margin).then_some((from, to))
+}
+
+/// The roots that a step reads and writes, if both lie at the front of their memory, the one is not needed after it and the
+/// other not before.
+fn find_successors(
+    step: usize,
+    draft: &Draft<'_>,
+    homes: &[Home],
+    spans: &Spans,
+) -> Option<(usize, usize)> {
     let (from, to) = (homes[draft.from], homes[draft.to]);
     let last_use = spans[from.root].iter().flatten().all(|span| span.1 <= step);
     let first_use = spans[to.root].iter().flatten().all(|span| span.0 >= step);
     let at_front = from.first_channel == 0 && to.first_channel == 0;
-    let fits = last_use
-        && first_use
-        && at_front
-        && can_copy_forward(&layouts[from.root], &layouts[to.root], margin);
-    fits.then_some((from.root, to.root))
+    (last_use && first_use && at_front).then_some((from.root, to.root))
 }
 
-fn finish_step(draft: &Draft<'_>, convs: &[PackedConv], from: View, to: View) -> Step {
+/// Convolutions that can write over what they read, some planes behind; their tensors get the same halo.
+fn find_rolling(
+    drafts: &[Draft<'_>],
+    homes: &[Home],
+    convs: &[PackedConv],
+    layouts: &mut [Layout],
+    spans: &Spans,
+) -> Vec<Roll> {
+    let mut rolling = Vec::new();
+    for (step, draft) in drafts.iter().enumerate() {
+        let DraftKind::Op(&OpKind::Conv { conv, .. }) = draft.kind else {
+            continue;
+        };
+        let (Some((from, to)), Some(reach)) =
+            (find_successors(step, draft, homes, spans), convs[conv].roll)
+        else {
+            continue;
+        };
+        let depth = layouts[from].shape[0];
+        let fits = layouts[to].shape == layouts[from].shape
+            && layouts[to].blocks() <= layouts[from].blocks()
+            && depth.is_multiple_of(reach.multiple)
+            && depth > reach.planes();
+        if fits {
+            rolling.push(Roll {
+                step,
+                from,
+                to,
+                reach,
+            });
+        }
+    }
+    // Along a chain of such tensors the widest halo wins.
+    for _ in 0..rolling.len() {
+        for roll in &rolling {
+            let (a, b) = (layouts[roll.from].halo, layouts[roll.to].halo);
+            let halo = [0, 1, 2].map(|axis| a[axis].max(b[axis]));
+            layouts[roll.from].halo = halo;
+            layouts[roll.to].halo = halo;
+        }
+    }
+    rolling
+}
+
+/// A convolution that writes over what it reads.
+struct Roll {
+    step: usize,
+    /// Roots.
+    from: usize,
+    to: usize,
+    reach: Reach,
+}
+
+impl Roll {
+    /// The memory between for an output of this layout, at this place in the arena.
+    fn ring(&self, to: &Layout, offset: usize) -> Ring {
+        let planes = |count: usize| Layout {
+            shape: [count, to.shape[1], to.shape[2]],
+            halo: [0, to.halo[1], to.halo[2]],
+            ..*to
+        };
+        let fresh = View {
+            offset,
+            layout: planes(self.reach.planes()),
+        };
+        Ring {
+            kept: View {
+                offset: offset + fresh.layout.len(),
+                layout: planes(self.reach.behind),
+            },
+            fresh,
+        }
+    }
+}
+
+fn finish_step(
+    draft: &Draft<'_>,
+    convs: &[PackedConv],
+    (from, to): (View, View),
+    ring: Option<Ring>,
+) -> Step {
     let across = |to: View, work: Across| StepKind::Across { from, to, work };
     let kind = match draft.kind {
         DraftKind::Load => StepKind::Load { to },
@@ -343,6 +486,16 @@ fn finish_step(draft: &Draft<'_>, convs: &[PackedConv], from: View, to: View) ->
         DraftKind::CopyPart { first_channel, .. } => {
             across(to, Across::CopyChannels { first_channel })
         }
+        DraftKind::Op(&OpKind::Conv { conv, activation }) => match ring {
+            Some(ring) => StepKind::Rolling {
+                from,
+                to,
+                conv,
+                activation,
+                ring,
+            },
+            None => across(to, Across::Conv { conv, activation }),
+        },
         DraftKind::Op(op) => finish_op(op, from, to),
         DraftKind::Clear | DraftKind::Head => StepKind::Within {
             at: to,
@@ -363,7 +516,6 @@ fn finish_op(op: &OpKind, from: View, to: View) -> StepKind {
     let across = |work: Across| StepKind::Across { from, to, work };
     let within = |work: Within| StepKind::Within { at: to, work };
     match *op {
-        OpKind::Conv { conv, activation } => across(Across::Conv { conv, activation }),
         OpKind::Norm(norm) => within(Within::Norm(norm)),
         OpKind::Activate(activation) => within(Within::Activate(activation)),
         OpKind::Softmax => within(Within::Softmax),
@@ -375,7 +527,7 @@ fn finish_op(op: &OpKind, from: View, to: View) -> StepKind {
             StepKind::CopyForward { from, to, margin }
         }
         OpKind::Crop { margin } => across(Across::Copy { margin }),
-        // A concat itself is never drafted, only its parts are.
-        OpKind::Concat => within(Within::Clear),
+        // A convolution is finished by the caller; a concat itself is never drafted, only its parts are.
+        OpKind::Conv { .. } | OpKind::Concat => within(Within::Clear),
     }
 }

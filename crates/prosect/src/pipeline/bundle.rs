@@ -323,9 +323,25 @@ mod tests {
 
     #[test]
     fn no_name_leads_out_of_the_case_or_to_anothers_file() {
-        let names = ["liver", "../../etc/x", "a/b", "a b", "A_B", "vertebrae_L1", ""];
+        let names = [
+            "liver",
+            "../../etc/x",
+            "a/b",
+            "a b",
+            "A_B",
+            "vertebrae_L1",
+            "",
+        ];
         let stems = file_stems(names.into_iter());
-        let expected = ["liver", "______etc_x", "a_b", "a_b-2", "A_B-3", "vertebrae_L1", ""];
+        let expected = [
+            "liver",
+            "______etc_x",
+            "a_b",
+            "a_b-2",
+            "A_B-3",
+            "vertebrae_L1",
+            "",
+        ];
         assert_eq!(stems, expected);
     }
 }

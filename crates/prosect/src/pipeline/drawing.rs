@@ -32,6 +32,8 @@ pub struct EngineOptions {
     pub step: Option<f64>,
     /// A folder for the network's input and answer as arrays.
     pub intermediate: Option<PathBuf>,
+    /// Whether the memory that a model will take is told before it runs.
+    pub tell_memory: bool,
 }
 
 impl EngineOptions {
@@ -107,6 +109,15 @@ pub(crate) fn draw_all(
             within: within.as_ref(),
             store: Some(store),
         };
+        if engine.tell_memory
+            && let Some(bytes) = task.model.predict_bytes(input.image().grid(), &options)?
+        {
+            progress.remark(&format!(
+                "model {} will take {:.2} GB at most, the image and its labels included",
+                manifest.name,
+                bytes as f64 / 1e9
+            ));
+        }
         let output = prosect_model::segment(
             &task.model,
             input.image(),

@@ -7,6 +7,8 @@ use prosect_volume::Grid;
 
 use crate::pipeline::drawing::{Border, Drawing};
 
+/// A structure has no voxel.
+pub(crate) const NOT_FOUND: &str = "not_found";
 /// The field of view ends inside a structure.
 const CUT_OFF: &str = "cut_off";
 /// More names than this are counted.
@@ -53,7 +55,7 @@ pub(crate) fn of_labels(
             drawing.structures.len(),
             listed(&missing)
         );
-        findings.push(note("not_found", message));
+        findings.push(note(NOT_FOUND, message));
     }
     let cut: Vec<&ManifestStructure> = found
         .iter()

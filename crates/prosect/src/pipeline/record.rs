@@ -48,15 +48,15 @@ pub(crate) fn case(parts: Parts<'_>) -> CaseRecord {
     } = parts;
     let mut findings: Vec<Finding> = input.findings.clone();
     for (drawing, survey) in parts.drawings.iter().zip(parts.surveys) {
-        findings.extend(drawing.findings.iter().map(of_model));
-        if let Border::Confidence = drawing.border {
+        let is_map = matches!(drawing.border, Border::Confidence);
+        // Of a hundred structures many are not in the field of view: one line for all of them.
+        let told = drawing.findings.iter();
+        let told = told.filter(|f| !is_map || f.check || f.code != finding::NOT_FOUND);
+        findings.extend(told.map(of_model));
+        if is_map {
             let modality = &input.record.modality;
-            findings.extend(finding::of_labels(
-                drawing,
-                survey,
-                segmentation.grid(),
-                modality,
-            ));
+            let grid = segmentation.grid();
+            findings.extend(finding::of_labels(drawing, survey, grid, modality));
         }
     }
     findings.extend(made.findings.iter().cloned());

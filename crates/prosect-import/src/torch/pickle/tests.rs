@@ -29,7 +29,10 @@ fn show(pickle: &Pickle, value: Value) -> String {
                 .collect();
             format!("{{{}}}", shown.join(", "))
         }
-        Some(Object::Tensor(t)) => format!("tensor {} {:?} {:?} {:?}", t.storage.key, t.offset, t.shape, t.strides),
+        Some(Object::Tensor(t)) => format!(
+            "tensor {} {:?} {:?} {:?}",
+            t.storage.key, t.offset, t.shape, t.strides
+        ),
         Some(Object::Opaque) => "?".into(),
         Some(other) => format!("{other:?}"),
         None => match value {
@@ -67,14 +70,23 @@ fn a_tensor_is_its_storage_and_its_view() {
     let Some(Object::Tensor(tensor)) = pickle.object(pickle.root()) else {
         panic!("a tensor is expected");
     };
-    assert_eq!((tensor.storage.element, tensor.storage.length), (Element::F16, 10));
+    assert_eq!(
+        (tensor.storage.element, tensor.storage.length),
+        (Element::F16, 10)
+    );
 }
 
 #[test]
 fn foreign_names_and_broken_bytes_are_refused() {
     check(b"\x80\x02cos\nsystem\n.", Err("`os.system`"));
-    check(b"\x80\x04\x8c\x0asubprocess\x8c\x05Popen\x93.", Err("`subprocess.Popen`"));
-    check(b"\x80\x02ctorch.nn.modules.linear\nLinear\n.", Err("torch.nn.modules.linear.Linear"));
+    check(
+        b"\x80\x04\x8c\x0asubprocess\x8c\x05Popen\x93.",
+        Err("`subprocess.Popen`"),
+    );
+    check(
+        b"\x80\x02ctorch.nn.modules.linear\nLinear\n.",
+        Err("torch.nn.modules.linear.Linear"),
+    );
     check(b"\x80\x02", Err("ends in the middle"));
     check(b"\x80\x09N.", Err("protocol 9"));
     check(b"\x80\x02.", Err("empty stack"));
@@ -83,7 +95,10 @@ fn foreign_names_and_broken_bytes_are_refused() {
     check(b"\x80\x02K\x01K\x02a.", Err("no list"));
     check(b"\x80\x02K\x01)R.", Err("not a name"));
     check(b"\x80\x02X\xff\xff\xff\xffa.", Err("ends in the middle"));
-    check(b"\x80\x02\x8e\xff\xff\xff\xff\xff\xff\xff\xffa.", Err("ends in the middle"));
+    check(
+        b"\x80\x02\x8e\xff\xff\xff\xff\xff\xff\xff\xffa.",
+        Err("ends in the middle"),
+    );
     check(b"\x80\x02\x82\x01.", Err("0x82"));
     // A list that is copied again and again by a few bytes.
     let mut bomb = b"\x80\x02cbuiltins\nlist\nq\x00](".to_vec();

@@ -118,7 +118,7 @@ impl Scene {
         let mut merged = Merged::new(self.to.iter().product());
         let mut exporter = Exporter::new(&self.heads, self.precision, grid, self.from[0], places);
         for index in 0..self.from[0] {
-            exporter.push(self.plane(index, grid), &mut merged).unwrap();
+            exporter.push(self.plane(index, grid), &mut merged);
         }
         merged
     }

@@ -9,10 +9,10 @@
 )]
 
 use std::arch::x86_64::{
-    __m512, _mm256_castpd_ps, _mm256_storeu_ps, _mm512_add_ps, _mm512_castps_pd,
-    _mm512_castps512_ps256, _mm512_extractf64x4_pd, _mm512_fmadd_ps, _mm512_loadu_ps,
-    _mm512_mask_sub_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_shuffle_f32x4, _mm512_storeu_ps,
-    _mm512_sub_ps,
+    __m512, _MM_HINT_T1, _mm_prefetch, _mm256_castpd_ps, _mm256_storeu_ps, _mm512_add_ps,
+    _mm512_castps_pd, _mm512_castps512_ps256, _mm512_extractf64x4_pd, _mm512_fmadd_ps,
+    _mm512_loadu_ps, _mm512_mask_sub_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_shuffle_f32x4,
+    _mm512_storeu_ps, _mm512_sub_ps,
 };
 
 use super::avx2;
@@ -36,6 +36,12 @@ impl Vector for Floats {
     unsafe fn splat(from: *const f32) -> Self {
         // SAFETY: as above.
         Self(unsafe { _mm512_set1_ps(*from) })
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch(at: *const f32) {
+        // SAFETY: a prefetch never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) };
     }
 
     #[inline(always)]

@@ -32,6 +32,9 @@ impl Vector for Floats {
     }
 
     #[inline(always)]
+    unsafe fn prefetch(_at: *const f32) {}
+
+    #[inline(always)]
     unsafe fn add_product(mut self, a: Self, b: Self) -> Self {
         for lane in 0..8 {
             // Not mul_add: without the FMA instruction that is a slow function call.

@@ -18,6 +18,8 @@
     reason = "plain counted loops are what the compiler unrolls into registers"
 )]
 
+use std::ops::Range;
+
 use super::direct::voxels_of_tile;
 use super::vector::{Kernel, Vector};
 use super::{MAX_VECTORS, run, vector_lanes};
@@ -241,7 +243,38 @@ pub(crate) struct Products<'a> {
     /// `[out / 8]`, `stride` floats apart, each `[row][2 * tiles of a row][8]`.
     pub(crate) output: &'a mut [f32],
     pub(crate) stride: usize,
+    /// Read or written soon: brought into the second cache meanwhile.
+    pub(crate) ahead: &'a [&'a [f32]],
+    /// The weights come from memory rather than from the second cache: the next ones are fetched early.
+    pub(crate) far_weights: bool,
 }
+
+/// Memory to be fetched, line by line.
+struct Ahead<'a> {
+    pieces: std::slice::Iter<'a, &'a [f32]>,
+    at: *const f32,
+    lines: usize,
+}
+
+impl Ahead<'_> {
+    #[inline(always)]
+    unsafe fn fetch<V: Vector>(&mut self) {
+        if self.lines == 0 {
+            let Some(piece) = self.pieces.next() else {
+                return;
+            };
+            self.at = piece.as_ptr();
+            self.lines = piece.len() / LINE;
+        }
+        // SAFETY: the caller promises the instruction set.
+        unsafe { V::prefetch(self.at) };
+        self.at = self.at.wrapping_add(LINE);
+        self.lines = self.lines.saturating_sub(1);
+    }
+}
+
+/// Floats of a cache line.
+const LINE: usize = 16;
 
 /// Multiplies and sums over the input channels, then finishes axis 2.
 pub(crate) fn multiply(isa: Isa, products: Products<'_>) {
@@ -293,26 +326,57 @@ impl Products<'_> {
     #[inline(always)]
     unsafe fn multiply<V: Vector, const G: usize>(&mut self) {
         let steps = self.tile_count.div_ceil(voxels_of_tile::<V>(G));
-        for place in 0..4 {
-            for step in 0..steps {
-                let first = step * self.tile_count / steps;
-                let tiles = (step + 1) * self.tile_count / steps - first;
-                macro_rules! multiply_of {
-                    ($($r:literal)*) => {
-                        match tiles {
-                            $($r => if const { $r <= voxels_of_tile::<V>(G) } {
-                                // SAFETY: first + tiles is at most tile_count, for which the bounds were asserted.
-                                unsafe { self.multiply_tiles::<V, G, $r>(place, first) }
-                            },)*
-                            _ => debug_assert!(false, "1 to 14 tiles at once"),
-                        }
-                    };
+        let mut ahead = Ahead {
+            pieces: self.ahead.iter(),
+            at: std::ptr::null(),
+            lines: 0,
+        };
+        let piece = |step: usize, of: usize| step * of / steps..(step + 1) * of / steps;
+        // SAFETY: passed on from the caller; pieces of the tiles lie within tile_count.
+        unsafe {
+            if self.far_weights {
+                // Each place's weights are read once, by all tiles.
+                let lines = LANES * G * V::LANES / LINE;
+                for place in 0..4 {
+                    for step in 0..steps {
+                        let tiles = piece(step, self.tile_count);
+                        self.multiply_step::<V, G>(place, tiles, piece(step, lines), &mut ahead);
+                    }
                 }
-                multiply_of!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+                self.finish::<V, G>(0..self.tile_count);
+            } else {
+                // The weights of all places stay in the first cache, and so do the products.
+                for step in 0..steps {
+                    let tiles = piece(step, self.tile_count);
+                    for place in 0..4 {
+                        self.multiply_step::<V, G>(place, tiles.clone(), 0..0, &mut ahead);
+                    }
+                    self.finish::<V, G>(tiles);
+                }
             }
         }
-        // SAFETY: passed on from the caller.
-        unsafe { self.finish::<V, G>() }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_step<V: Vector, const G: usize>(
+        &mut self,
+        place: usize,
+        tiles: Range<usize>,
+        lines: Range<usize>,
+        ahead: &mut Ahead<'_>,
+    ) {
+        macro_rules! multiply_of {
+            ($($r:literal)*) => {
+                match tiles.len() {
+                    $($r => if const { $r <= voxels_of_tile::<V>(G) } {
+                        // SAFETY: passed on from the caller.
+                        unsafe { self.multiply_tiles::<V, G, $r>(place, tiles.start, &lines, ahead) }
+                    },)*
+                    _ => debug_assert!(false, "1 to 14 tiles at once"),
+                }
+            };
+        }
+        multiply_of!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
     }
 
     #[inline(always)]
@@ -320,6 +384,8 @@ impl Products<'_> {
         &mut self,
         place: usize,
         first: usize,
+        lines: &Range<usize>,
+        ahead: &mut Ahead<'_>,
     ) {
         let wide = G * V::LANES;
         // SAFETY: all offsets lie within the lengths that `super::winograd::multiply` asserted.
@@ -329,6 +395,11 @@ impl Products<'_> {
             let mut sums = [[V::zero(); G]; R];
             let whole = self.channels / LANES;
             for _ in 0..whole {
+                ahead.fetch::<V>();
+                ahead.fetch::<V>();
+                for line in lines.clone() {
+                    V::prefetch(weights.wrapping_add(self.channels * wide + line * LINE));
+                }
                 for lane in 0..LANES {
                     let weight: [V; G] =
                         std::array::from_fn(|g| V::load(weights.add(g * V::LANES)));
@@ -365,37 +436,37 @@ impl Products<'_> {
     }
 
     #[inline(always)]
-    unsafe fn finish<V: Vector, const G: usize>(&mut self) {
+    unsafe fn finish<V: Vector, const G: usize>(&mut self, tiles: Range<usize>) {
         let wide = G * V::LANES;
         let place = self.tile_count * wide;
         let blocks = V::LANES / LANES;
-        let Runs { count, dilation } = self.runs;
+        let Runs { dilation, .. } = self.runs;
+        let mut phase = tiles.start % dilation;
+        // Tiles of a run stand side by side; behind them come their second outputs.
+        let mut voxel = tiles.start / dilation * 2 * dilation + phase;
         // SAFETY: all offsets lie within the lengths that `super::winograd::multiply` asserted.
         unsafe {
-            let mut from = self.products.as_ptr();
-            for row in 0..self.rows {
-                for run in 0..count {
-                    for phase in 0..dilation {
-                        let voxel = row * self.runs.voxels_out() + 2 * dilation * run + phase;
-                        for g in 0..G {
-                            let product =
-                                |index: usize| V::load(from.add(index * place + g * V::LANES));
-                            let [first, second] =
-                                finish([product(0), product(2), product(3), product(1)]);
-                            let to: [*mut f32; 2] = std::array::from_fn(|b| {
-                                let block = (g * blocks + b.min(blocks - 1)) * self.stride;
-                                self.output.as_mut_ptr().add(block + voxel * LANES)
-                            });
-                            if dilation == 1 {
-                                first.store_pairs(second, &to[..blocks]);
-                            } else {
-                                first.store_blocks(&to[..blocks]);
-                                let to = to.map(|place| place.wrapping_add(dilation * LANES));
-                                second.store_blocks(&to[..blocks]);
-                            }
-                        }
-                        from = from.add(wide);
+            let mut from = self.products.as_ptr().add(tiles.start * wide);
+            for _ in tiles {
+                for g in 0..G {
+                    let product = |index: usize| V::load(from.add(index * place + g * V::LANES));
+                    let [first, second] = finish([product(0), product(2), product(3), product(1)]);
+                    let to: [*mut f32; 2] = std::array::from_fn(|b| {
+                        let block = (g * blocks + b.min(blocks - 1)) * self.stride;
+                        self.output.as_mut_ptr().add(block + voxel * LANES)
+                    });
+                    if dilation == 1 {
+                        first.store_pairs(second, &to[..blocks]);
+                    } else {
+                        first.store_blocks(&to[..blocks]);
+                        let to = to.map(|place| place.wrapping_add(dilation * LANES));
+                        second.store_blocks(&to[..blocks]);
                     }
+                }
+                from = from.add(wide);
+                (phase, voxel) = (phase + 1, voxel + 1);
+                if phase == dilation {
+                    (phase, voxel) = (0, voxel + dilation);
                 }
             }
         }

@@ -24,13 +24,21 @@ pub(super) struct BatchShape {
     products_len: usize,
 }
 
-/// Tiles of a batch.
+/// Tiles of a batch: what is transformed should stay in the second cache.
 const TILES: usize = 32;
+/// Where the weights of a place do not stay in the caches between batches, more tiles share one reading of them.
+const FAR_TILES: usize = 64;
+/// Input channels up to which they do.
+const NEAR_CHANNELS: usize = 128;
 
 impl BatchShape {
     /// `widest` are the output channels of the widest group.
     pub(super) fn choose(grid: &Grid, [ins, out_lanes]: [usize; 2], widest: usize) -> Self {
-        let target = TILES;
+        let target = if ins > NEAR_CHANNELS {
+            FAR_TILES
+        } else {
+            TILES
+        };
         let dilation = grid.dilation[2];
         let runs = (target / dilation).clamp(1, grid.runs);
         // Pieces of (almost) equal length.
@@ -75,9 +83,9 @@ pub(super) struct Work<'a> {
 }
 
 /// Rows and runs of one batch.
-struct Batch {
+struct Batch<'a> {
     /// Plane and row of the grid.
-    rows: Vec<[usize; 2]>,
+    rows: &'a [[usize; 2]],
     first_run: usize,
     runs: Runs,
 }
@@ -89,23 +97,33 @@ impl Work<'_> {
             .clone()
             .flat_map(|plane| unit.rows.clone().map(move |row| [plane, row]))
             .collect();
-        for rows in rows.chunks(self.shape.rows) {
-            for first_run in (0..self.grid.runs).step_by(self.shape.runs) {
-                let batch = Batch {
-                    rows: rows.to_vec(),
-                    first_run,
-                    runs: Runs {
-                        count: self.shape.runs.min(self.grid.runs - first_run),
-                        dilation: self.grid.dilation[2],
-                    },
+        let batches: Vec<Batch<'_>> = (0..self.grid.runs)
+            .step_by(self.shape.runs)
+            .flat_map(|first_run| {
+                let runs = Runs {
+                    count: self.shape.runs.min(self.grid.runs - first_run),
+                    dilation: self.grid.dilation[2],
                 };
-                self.run_batch(scratch, &batch, &mut unit);
-            }
+                rows.chunks(self.shape.rows).map(move |rows| Batch {
+                    rows,
+                    first_run,
+                    runs,
+                })
+            })
+            .collect();
+        for (index, batch) in batches.iter().enumerate() {
+            self.run_batch(scratch, batch, batches.get(index + 1), &mut unit);
         }
         self.zero_halos(unit);
     }
 
-    fn run_batch(&self, scratch: &mut [f32], batch: &Batch, unit: &mut Unit<'_>) {
+    fn run_batch(
+        &self,
+        scratch: &mut [f32],
+        batch: &Batch<'_>,
+        next: Option<&Batch<'_>>,
+        unit: &mut Unit<'_>,
+    ) {
         let shape = self.shape;
         let (ins, rest) = scratch.split_at_mut(shape.places * shape.in_stride);
         let (outs, rest) = rest.split_at_mut(shape.places * shape.out_stride);
@@ -117,32 +135,96 @@ impl Work<'_> {
                 tiles,
                 batch,
             );
+            let mut ahead = Vec::new();
+            if let Some(next) = next {
+                self.list_input(place, next, &mut ahead);
+            }
+            self.list_output(place, batch, unit, &mut ahead);
             let out = &mut outs[place * shape.out_stride..][..shape.out_stride];
-            self.multiply(place, tiles, (products, out), batch, &unit.groups);
+            self.multiply(place, tiles, (products, out), batch, &unit.groups, &ahead);
         }
         self.finish_rows(outs, batch, unit);
     }
 
+    /// Rows of the input that the next batch will read: those of one place of axes 0 and 1.
+    fn list_input<'a>(&'a self, place: usize, next: &Batch<'_>, ahead: &mut Vec<&'a [f32]>) {
+        let (input, layout) = self.input;
+        if next.rows.len() == 1 && place % 4 < 2 {
+            // The batch before has just read these.
+            return;
+        }
+        let (first, there) = self.input_columns(next);
+        for &tile in next.rows {
+            let start = self.input_row(tile, place) + first * LANES;
+            for block in 0..layout.blocks() {
+                let at = block * layout.block_stride() + start;
+                ahead.push(&input[at..at + there * LANES]);
+            }
+        }
+    }
+
+    /// Rows of the output that this batch will write: those of the blocks whose turn it is at this place.
+    fn list_output<'a>(
+        &self,
+        place: usize,
+        batch: &Batch<'_>,
+        unit: &'a Unit<'_>,
+        ahead: &mut Vec<&'a [f32]>,
+    ) {
+        let grid = self.grid;
+        let first = 2 * batch.runs.dilation * batch.first_run;
+        let len = batch.runs.voxels_out().min(grid.shape[2] - first) * LANES;
+        let strip_start = self.strip_start(unit.rows.start);
+        let cut = |place: usize| place * unit.blocks.len() / self.shape.places;
+        for block in cut(place)..cut(place + 1) {
+            for &[plane, row] in batch.rows {
+                for second in [0, 1] {
+                    let slot = unit.slot(plane, second, unit.blocks.start + block);
+                    let Some(strip) = &unit.strips[slot] else {
+                        continue;
+                    };
+                    for h in [grid.rows[row], grid.rows[row] + grid.dilation[1]] {
+                        if h < grid.shape[1] {
+                            let start = self.out_layout.row_in_plane(h) - strip_start;
+                            ahead.push(&strip[start + first * LANES..][..len]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The first voxel of the rows that a batch reads, and how many there are: the last tiles may reach beyond the edge.
+    fn input_columns(&self, batch: &Batch<'_>) -> (usize, usize) {
+        let layout = self.input.1;
+        let first = 2 * batch.runs.dilation * batch.first_run + layout.halo[2]
+            - self.conv.geometry.padding[2];
+        let there = layout.shape[2] + 2 * layout.halo[2] - first;
+        (first, there.min(batch.runs.voxels_in()))
+    }
+
+    /// Where the row of the input begins that a place of axes 0 and 1 reads. What lies beyond the edge goes only into outputs
+    /// beyond the edge: any row will do.
+    fn input_row(&self, [plane, row]: [usize; 2], place: usize) -> usize {
+        let layout = self.input.1;
+        let (padding, dilation) = (self.conv.geometry.padding, self.grid.dilation);
+        let d = self.grid.planes[plane] + place / 4 * dilation[0] + layout.halo[0] - padding[0];
+        let h = self.grid.rows[row] + place % 4 * dilation[1] + layout.halo[1] - padding[1];
+        d.min(layout.planes_per_block() - 1) * layout.plane_stride()
+            + h.min(layout.shape[1] + 2 * layout.halo[1] - 1) * layout.row_stride()
+    }
+
     /// Input to `[place][block][row][voxel][8]`.
-    fn transform_rows(&self, ins: &mut [f32], batch: &Batch) {
+    fn transform_rows(&self, ins: &mut [f32], batch: &Batch<'_>) {
         let (input, layout) = self.input;
         let stride = self.shape.in_stride;
-        let padding = self.conv.geometry.padding;
-        let first = 2 * batch.runs.dilation * batch.first_run + layout.halo[2] - padding[2];
+        let (first, there) = self.input_columns(batch);
         let voxels = batch.runs.voxels_in();
-        let there = voxels.min(layout.shape[2] + 2 * layout.halo[2] - first);
-        for (index, &[plane, row]) in batch.rows.iter().enumerate() {
+        let count = self.shape.places;
+        for (index, &tile) in batch.rows.iter().enumerate() {
             let mut starts = [0; 16];
-            let count = self.shape.places;
-            for (tap, start) in starts[..count].iter_mut().enumerate() {
-                // What lies beyond the edge goes only into outputs beyond the edge: any row will do.
-                let d = self.grid.planes[plane] + tap / 4 * self.grid.dilation[0] + layout.halo[0]
-                    - padding[0];
-                let h = self.grid.rows[row] + tap % 4 * self.grid.dilation[1] + layout.halo[1]
-                    - padding[1];
-                let d = d.min(layout.planes_per_block() - 1);
-                let h = h.min(layout.shape[1] + 2 * layout.halo[1] - 1);
-                *start = d * layout.plane_stride() + h * layout.row_stride() + first * LANES;
+            for (place, start) in starts[..count].iter_mut().enumerate() {
+                *start = self.input_row(tile, place) + first * LANES;
             }
             for block in 0..layout.blocks() {
                 let at = (block * batch.rows.len() + index) * voxels * LANES;
@@ -167,7 +249,7 @@ impl Work<'_> {
     }
 
     /// One place's rows to `[block][tile][TILE]`.
-    fn transform_tiles(&self, ins: &[f32], tiles: &mut [f32], batch: &Batch) {
+    fn transform_tiles(&self, ins: &[f32], tiles: &mut [f32], batch: &Batch<'_>) {
         let row_len = batch.runs.voxels_in() * LANES;
         let rows = self.input.1.blocks() * batch.rows.len();
         for (row, tiles) in ins
@@ -186,8 +268,9 @@ impl Work<'_> {
         place: usize,
         tiles: &[f32],
         (products, outs): (&mut [f32], &mut [f32]),
-        batch: &Batch,
+        batch: &Batch<'_>,
         groups: &Range<usize>,
+        mut ahead: &[&[f32]],
     ) {
         let conv = self.conv;
         let place_len = conv.weights.as_slice().len() / self.shape.places;
@@ -208,13 +291,16 @@ impl Work<'_> {
                     rows: batch.rows.len(),
                     output: &mut outs[(group.blocks.start - first_block) * stride..],
                     stride,
+                    ahead,
+                    far_weights: conv.in_channels > NEAR_CHANNELS,
                 },
             );
+            ahead = &[];
         }
     }
 
     /// `[place][block][row][voxel][8]` to the output.
-    fn finish_rows(&self, outs: &[f32], batch: &Batch, unit: &mut Unit<'_>) {
+    fn finish_rows(&self, outs: &[f32], batch: &Batch<'_>, unit: &mut Unit<'_>) {
         let grid = self.grid;
         let voxels = batch.runs.voxels_out();
         let first = 2 * batch.runs.dilation * batch.first_run;
