@@ -83,7 +83,7 @@ pub(crate) struct RunOptions {
     /// Look for installed models here [default: models in PROSECT_HOME, else the user's data folder]
     #[arg(long, value_name = "DIR", help_heading = "Model")]
     pub(crate) models: Option<PathBuf>,
-    /// Tell more on stderr: limits, times and memory
+    /// Tell more on stderr: threads, instruction set, memory allowed and expected
     #[arg(short, long, help_heading = "Output")]
     pub(crate) verbose: bool,
 }

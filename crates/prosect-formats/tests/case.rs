@@ -1,5 +1,7 @@
 //! Every past version of `case.json` is read, and the present one is written as it was.
 
+#![expect(clippy::unwrap_used, reason = "a test may end by a panic")]
+
 use prosect_formats::case::{CaseRecord, FORMAT_VERSION, Severity};
 
 const VERSION_1: &str = include_str!("golden/case-1.json");

@@ -59,6 +59,20 @@ impl Description {
         Ok(name.to_owned())
     }
 
+    /// Takes off the last node if it makes `output` and is a sigmoid or softmax; which, and its input.
+    pub(crate) fn last_activation(&mut self, output: &str) -> Option<(&'static str, String)> {
+        let last = self.nodes.last()?;
+        let text = |key: &str| last.get(key).and_then(Value::as_str);
+        let op = ["sigmoid", "softmax"]
+            .into_iter()
+            .find(|op| text("op") == Some(op))?;
+        let input = text("input")
+            .filter(|_| text("name") == Some(output))?
+            .to_owned();
+        self.nodes.pop();
+        Some((op, input))
+    }
+
     /// Adds an array and gives its name.
     pub(crate) fn array(&mut self, name: String, shape: &[usize], values: Vec<f32>) -> Value {
         let value = json!(name);

@@ -23,20 +23,46 @@ const NETWORKS: [(&str, &[&str]); 2] = [
     (
         "liver-ct",
         &[
-            "encoder.0.conv.0", "encoder.0.conv.1", "encoder.1.conv.0", "encoder.1.conv.1",
-            "encoder.2.conv.0", "encoder.2.conv.1", "bottleneck.conv.0", "bottleneck.conv.1",
-            "decoder.2.conv.0", "decoder.2.conv.1", "decoder.1.conv.0", "decoder.1.conv.1",
-            "decoder.0.conv.0", "decoder.0.conv.1", "head.conv",
+            "encoder.0.conv.0",
+            "encoder.0.conv.1",
+            "encoder.1.conv.0",
+            "encoder.1.conv.1",
+            "encoder.2.conv.0",
+            "encoder.2.conv.1",
+            "bottleneck.conv.0",
+            "bottleneck.conv.1",
+            "decoder.2.conv.0",
+            "decoder.2.conv.1",
+            "decoder.1.conv.0",
+            "decoder.1.conv.1",
+            "decoder.0.conv.0",
+            "decoder.0.conv.1",
+            "head.conv",
         ],
     ),
     (
         "liver-lesion-ct",
         &[
-            "encoder.0.conv.0", "encoder.0.conv.1", "encoder.0.shortcut", "encoder.1.conv.0",
-            "encoder.1.conv.1", "encoder.1.shortcut", "encoder.2.conv.0", "encoder.2.conv.1",
-            "encoder.2.shortcut", "bottleneck.conv.0", "bottleneck.conv.1", "decoder.2.conv.0",
-            "decoder.2.conv.1", "decoder.2.shortcut", "decoder.1.conv.0", "decoder.1.conv.1",
-            "decoder.1.shortcut", "decoder.0.conv.0", "decoder.0.conv.1", "decoder.0.shortcut",
+            "encoder.0.conv.0",
+            "encoder.0.conv.1",
+            "encoder.0.shortcut",
+            "encoder.1.conv.0",
+            "encoder.1.conv.1",
+            "encoder.1.shortcut",
+            "encoder.2.conv.0",
+            "encoder.2.conv.1",
+            "encoder.2.shortcut",
+            "bottleneck.conv.0",
+            "bottleneck.conv.1",
+            "decoder.2.conv.0",
+            "decoder.2.conv.1",
+            "decoder.2.shortcut",
+            "decoder.1.conv.0",
+            "decoder.1.conv.1",
+            "decoder.1.shortcut",
+            "decoder.0.conv.0",
+            "decoder.0.conv.1",
+            "decoder.0.shortcut",
             "head.conv",
         ],
     ),
@@ -45,7 +71,9 @@ const NETWORKS: [(&str, &[&str]); 2] = [
 /// Whether there is an HDF5 file, and which.
 pub(crate) fn find(source: &Source) -> Option<String> {
     let is_hdf5 = |file: &&String| {
-        source.first_bytes(file, 8).is_ok_and(|bytes| format::is_hdf5(&bytes))
+        source
+            .first_bytes(file, 8)
+            .is_ok_and(|bytes| format::is_hdf5(&bytes))
     };
     let named = |file: &&String| {
         let name = file.to_ascii_lowercase();
@@ -66,7 +94,9 @@ pub(crate) fn import(
     let mut arrays = format::read(file, &source.read(file, MAX_BYTES)?)?;
     cancel.check()?;
     let voxel_mm = arrays.remove("header/voxel_size");
-    let n_convs = (1..).take_while(|n| arrays.contains_key(&kernel(*n))).count();
+    let n_convs = (1..)
+        .take_while(|n| arrays.contains_key(&kernel(*n)))
+        .count();
     let known = NETWORKS.iter().find(|(_, names)| names.len() == n_convs);
     let Some((shipped, names)) = known else {
         let reason = format!(
@@ -80,13 +110,22 @@ pub(crate) fn import(
         .list()?
         .into_iter()
         .find(|listed| listed.manifest.name == *shipped)
-        .ok_or_else(|| ImportError::unsupported(file, format!("{shipped} is not shipped with this program")))?;
+        .ok_or_else(|| {
+            ImportError::unsupported(file, format!("{shipped} is not shipped with this program"))
+        })?;
     let (network, weights, shape, spacing_mm) = parts(&shipped.manifest)?;
     if let Some(found) = &voxel_mm {
         let fits = found.values.len() == 3
-            && found.values.iter().zip(spacing_mm).all(|(f, s)| (f64::from(*f) - s).abs() < 1e-6);
+            && found
+                .values
+                .iter()
+                .zip(spacing_mm)
+                .all(|(f, s)| (f64::from(*f) - s).abs() < 1e-6);
         if !fits {
-            let reason = format!("its voxel size is {:?}, the network's {spacing_mm:?}", found.values);
+            let reason = format!(
+                "its voxel size is {:?}, the network's {spacing_mm:?}",
+                found.values
+            );
             return Err(ImportError::inconsistent(file, reason));
         }
     }
@@ -99,7 +138,10 @@ pub(crate) fn import(
     let mut manifest = shipped.manifest.clone();
     let mut notes = Vec::new();
     let own_test = if same {
-        notes.push(format!("the weights are those of the shipped model {}, value for value", manifest.name));
+        notes.push(format!(
+            "the weights are those of the shipped model {}, value for value",
+            manifest.name
+        ));
         None
     } else {
         manifest.intended_use = INTENDED_USE.into();
@@ -117,7 +159,10 @@ pub(crate) fn import(
         let weights = prosect_nn::weights::Weights::from_safetensors(&bytes)?;
         Some(record_self_test_of(&graph, &weights, shape, cancel)?)
     };
-    manifest.name = options.name.clone().unwrap_or_else(|| manifest.name.clone());
+    manifest.name = options
+        .name
+        .clone()
+        .unwrap_or_else(|| manifest.name.clone());
     manifest.provenance = format!(
         "Imported from the Keras file {}; values unchanged. Provenance of the training scans unknown.",
         one_line(file)
@@ -148,9 +193,22 @@ fn kernel(n: usize) -> String {
 /// Network, weights, the self-test's input and the voxels of a shipped liver model.
 fn parts(manifest: &Manifest) -> Result<(FileRef, FileRef, [usize; 3], [f64; 3]), ImportError> {
     match &manifest.recipe {
-        Recipe::Liver(r) => Ok((r.network.clone(), r.weights.clone(), r.self_test.input_shape, [r.grid.spacing_mm; 3])),
-        Recipe::LiverLesion(r) => Ok((r.network.clone(), r.weights.clone(), r.self_test.input_shape, r.spacing_mm)),
-        _ => Err(ImportError::unsupported(&*manifest.name, "it is no liver model")),
+        Recipe::Liver(r) => Ok((
+            r.network.clone(),
+            r.weights.clone(),
+            r.self_test.input_shape,
+            [r.grid.spacing_mm; 3],
+        )),
+        Recipe::LiverLesion(r) => Ok((
+            r.network.clone(),
+            r.weights.clone(),
+            r.self_test.input_shape,
+            r.spacing_mm,
+        )),
+        _ => Err(ImportError::unsupported(
+            &*manifest.name,
+            "it is no liver model",
+        )),
     }
 }
 
@@ -167,20 +225,36 @@ fn rename(
     let sizes = |node: &Value, key: &str| -> Vec<usize> {
         let list = node.get(key).and_then(Value::as_array);
         let list = list.map_or(&[][..], Vec::as_slice);
-        list.iter().filter_map(Value::as_u64).map(|n| n as usize).collect()
+        list.iter()
+            .filter_map(Value::as_u64)
+            .map(|n| n as usize)
+            .collect()
     };
     let nodes = network.get("nodes").and_then(Value::as_array);
     let mut named = BTreeMap::new();
     for (n, name) in names.iter().enumerate() {
-        let node = nodes.into_iter().flatten().find(|node| node.get("name").and_then(Value::as_str) == Some(name));
+        let node = nodes
+            .into_iter()
+            .flatten()
+            .find(|node| node.get("name").and_then(Value::as_str) == Some(name));
         let (channels, mut shape) = match node {
             Some(node) => (sizes(node, "channels"), sizes(node, "kernel")),
-            None => return Err(ImportError::inconsistent("network.json", format!("it has no {name}"))),
+            None => {
+                return Err(ImportError::inconsistent(
+                    "network.json",
+                    format!("it has no {name}"),
+                ));
+            }
         };
         shape.extend(&channels);
         let n = n + 1;
         let weight = take(file, &mut arrays, &kernel(n), &shape)?;
-        let bias = take(file, &mut arrays, &format!("conv3d_{n}/conv3d_{n}/bias:0"), &shape[4..])?;
+        let bias = take(
+            file,
+            &mut arrays,
+            &format!("conv3d_{n}/conv3d_{n}/bias:0"),
+            &shape[4..],
+        )?;
         // Keras has [k0, k1, k2, in, out].
         let order = [4, 3, 0, 1, 2];
         named.insert(
@@ -213,7 +287,10 @@ fn take(
     if found.shape == shape {
         Ok(found)
     } else {
-        let reason = format!("{name} has shape {:?}, the network needs {shape:?}; it is another network", found.shape);
+        let reason = format!(
+            "{name} has shape {:?}, the network needs {shape:?}; it is another network",
+            found.shape
+        );
         Err(ImportError::inconsistent(file, reason))
     }
 }

@@ -9,6 +9,7 @@ use crate::bundle;
 use crate::error::ImportError;
 use crate::hdf5;
 use crate::nnunet::{self, PartMade, PartSettings, Trained};
+use crate::onnx;
 use crate::options::{Draft, ImportOptions, ImportReport};
 use crate::source::Source;
 use crate::structures::{plain_name, structures};
@@ -43,6 +44,10 @@ pub fn import(
     if let Some(file) = hdf5::find(&source) {
         let draft = hdf5::import(&source, &file, options, &stage, (progress, cancel))?;
         return finish(stage, draft, "Keras weights of a liver network", options);
+    }
+    if let Some(file) = onnx::find(&source) {
+        let draft = onnx::import(&source, &file, options, &stage, (progress, cancel))?;
+        return finish(stage, draft, "an ONNX network", options);
     }
     if tfjs::recognizes(&source) {
         let draft = tfjs::import(&source, options, &stage, (progress, cancel))?;

@@ -17,6 +17,7 @@ mod json;
 mod description;
 mod tfjs;
 mod hdf5;
+mod onnx;
 mod write;
 
 pub use bundle::export;

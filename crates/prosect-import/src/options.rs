@@ -20,6 +20,8 @@ pub struct ImportOptions {
     pub configuration: Option<String>,
     /// Licence of the weights, where the source does not say it.
     pub license: Option<String>,
+    /// What an ONNX file cannot say: a `model.toml` without files and self-test.
+    pub manifest: Option<PathBuf>,
     /// What may be read and unpacked.
     pub limits: Limits,
 }
@@ -34,6 +36,7 @@ impl ImportOptions {
             modality: None,
             configuration: None,
             license: None,
+            manifest: None,
             limits: Limits::default(),
         }
     }

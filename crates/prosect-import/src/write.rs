@@ -18,6 +18,8 @@ use sha2::{Digest, Sha256};
 use crate::error::ImportError;
 use crate::source::Source;
 
+/// A stage's folder: this and the number of the process.
+const STAGE_PREFIX: &str = ".import.partial-";
 /// Any number; the same for every model, so that an import gives the same files every time.
 const SELF_TEST_SEED: u64 = 20_261_123;
 /// The self-test's input is at least this along each axis, in steps of the network's own, so that
@@ -61,7 +63,8 @@ impl Stage {
     /// Makes the folder for a model within `models`.
     pub(crate) fn begin(models: &Path) -> Result<Self, ImportError> {
         fs::create_dir_all(models).map_err(ImportError::io(models))?;
-        let folder = models.join(format!(".import.partial-{}", std::process::id()));
+        remove_abandoned(models);
+        let folder = models.join(format!("{STAGE_PREFIX}{}", std::process::id()));
         if folder.exists() {
             fs::remove_dir_all(&folder).map_err(ImportError::io(&folder))?;
         }
@@ -215,6 +218,25 @@ impl Drop for Stage {
         if !self.committed {
             // Nothing can be told from here; what stays behind carries `.partial` in its name.
             let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+/// Removes stages of programs that were ended by force, where the system tells which ones run.
+fn remove_abandoned(models: &Path) {
+    let Ok(entries) = fs::read_dir(models) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|n| n.strip_prefix(STAGE_PREFIX));
+        let Some(process) = process.filter(|p| p.parse::<u32>().is_ok()) else {
+            continue;
+        };
+        let is_told = Path::new("/proc/self").exists();
+        if is_told && !Path::new("/proc").join(process).exists() {
+            // What cannot be removed lies in a hidden folder and harms nobody.
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }

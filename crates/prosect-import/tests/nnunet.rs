@@ -623,6 +623,23 @@ fn installed_models_are_removed_and_shipped_ones_stay() {
 }
 
 #[test]
+fn what_a_killed_import_left_goes_with_the_next() {
+    let models = tempfile::tempdir().unwrap();
+    // No process has this number: they end at 2^22 on Linux.
+    let abandoned = models.path().join(".import.partial-4294967295");
+    fs::create_dir(&abandoned).unwrap();
+    fs::write(abandoned.join("model.toml"), "half").unwrap();
+    let options = ImportOptions::into_models(models.path());
+    run(&data("Dataset902_Old.zip"), &options).unwrap();
+    // Elsewhere nobody tells which processes run, and it stays, hidden.
+    assert_eq!(
+        abandoned.exists(),
+        !Path::new("/proc/self").exists(),
+        "the stage of a dead process"
+    );
+}
+
+#[test]
 fn a_request_to_stop_leaves_nothing() {
     let models = tempfile::tempdir().unwrap();
     let cancel = Cancel::new();

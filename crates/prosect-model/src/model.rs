@@ -12,6 +12,7 @@ use crate::error::ModelError;
 use crate::files::{ModelFiles, hexadecimal};
 use crate::manifest::{FileRef, LiverRecipe, Manifest, Recipe, SelfTest};
 use crate::nnunet;
+use crate::totalsegmentator;
 use crate::segment::SegmentOptions;
 
 /// A manifest with its files, all checksums verified once.
@@ -186,7 +187,11 @@ impl Model {
         options: &SegmentOptions<'_>,
     ) -> Result<Option<u64>, ModelError> {
         match &self.manifest.recipe {
-            Recipe::NnUnet(recipe) if recipe.totalsegmentator.is_none() => {
+            Recipe::NnUnet(recipe) => {
+                if let Some(steps) = &recipe.totalsegmentator {
+                    return totalsegmentator::predict_bytes(self, recipe, steps, grid, options)
+                        .map(Some);
+                }
                 let mut most = 0;
                 for part in &recipe.parts {
                     most = most.max(nnunet::predict_bytes(self, part, grid, options)?);

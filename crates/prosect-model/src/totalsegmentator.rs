@@ -25,7 +25,7 @@ use prosect_volume::{Grid, IndexBox, Volume};
 use crate::error::ModelError;
 use crate::manifest::{CropRecipe, NnUnetRecipe, Part, Recipe, TotalSegmentatorRecipe};
 use crate::model::Model;
-use crate::nnunet::{Merged, PartRunner, Target, describe, finish, in_pool, require_finite};
+use crate::nnunet::{self, Merged, PartRunner, Target, describe, finish, in_pool, require_finite};
 use crate::output::{ModelFinding, ModelOutput};
 use crate::segment::{Case, SegmentOptions};
 use crate::trail::Trail;
@@ -56,6 +56,30 @@ pub(crate) fn segment(
     let mut output = finish(case, model, found.merged, trail)?;
     output.findings.splice(0..0, found.findings);
     Ok(output)
+}
+
+/// Most memory that a run on an image of this grid takes, the image included: the whole image is
+/// looked at, and the largest part decides. A model that crops before takes no more.
+///
+/// # Errors
+/// As [`segment`].
+pub(crate) fn predict_bytes(
+    model: &Model,
+    recipe: &NnUnetRecipe,
+    steps: &TotalSegmentatorRecipe,
+    source: &Grid,
+    options: &SegmentOptions<'_>,
+) -> Result<u64, ModelError> {
+    let Some(framing) = Framing::new(source, IndexBox::whole(source)) else {
+        return Ok(0);
+    };
+    let working = working::working_grid(&framing, steps.resample_mm)?;
+    let mut most = 0;
+    for part in &recipe.parts {
+        most = most.max(nnunet::predict_bytes(model, part, &working, options)?);
+    }
+    // The image is f32; labels and doubts take three bytes for each of its voxels.
+    Ok(most + 7 * source.n_voxels() as u64)
 }
 
 /// One model on one image.

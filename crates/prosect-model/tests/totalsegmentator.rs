@@ -327,7 +327,10 @@ fn wanted_structures_run_only_their_part_around_what_the_coarse_model_finds() {
         };
         let output = run(&store, "total", &image, options).unwrap();
         assert_eq!(parameter(&output, "parts"), Some("1"));
-        check(labels(&output), &image.map(|hu| if *hu == 500.0 { 77 } else { 0 }));
+        check(
+            labels(&output),
+            &image.map(|hu| if *hu == 500.0 { 77 } else { 0 }),
+        );
         assert!(output.findings.is_empty(), "{:?}", output.findings);
         // 20 mm are ten voxels: the far corner lies outside.
         assert!(parameter(&output, "crop").is_some());

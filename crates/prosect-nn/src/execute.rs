@@ -6,13 +6,14 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::cpu::activation::{self, Activation};
+use crate::cpu::finish::{Finish, RowMoments};
 use crate::cpu::layout::{LANES, Layout, View};
 use crate::cpu::norm::{self, Affine, NormTask};
 use crate::cpu::team::Team;
 use crate::cpu::{linear, pool, transfer};
 use crate::error::NetworkError;
 use crate::network::{OutputPlane, PackedConv, PackedNorm, Workspace};
-use crate::plan::{Across, Plan, Step, StepKind, Within};
+use crate::plan::{Across, ConvStep, Plan, Step, StepKind, Within};
 use crate::program::{NormOp, Pointwise};
 
 /// The packed weights that the program numbers.
@@ -49,40 +50,50 @@ fn run_step(
         StepKind::Load { to } => {
             transfer::load(team, input, (&mut arena[to.range()], &to.layout), cost)
         }
-        StepKind::Across { from, to, work } => {
+        StepKind::Across {
+            from,
+            to,
+            work: Across::Conv(step),
+        } => {
             let (source, target) = borrow_two(arena, from, to);
-            let share = Share {
+            let mut share = ConvShare {
                 team,
                 cost,
                 scratch: workspace.scratch.as_mut_slice(),
+                moments: &mut workspace.moments,
             };
-            run_across(
-                work,
-                packed,
-                (source, &from.layout),
-                (target, &to.layout),
-                share,
-            )
+            let (source, target) = ((source, &from.layout), (target, &to.layout));
+            run_conv(*step, packed, source, target, &mut share)
+        }
+        StepKind::Across { from, to, work } => {
+            let (source, target) = borrow_two(arena, from, to);
+            let (source, target) = ((source, &from.layout), (target, &to.layout));
+            run_across(work, source, target, team, cost)
         }
         StepKind::Rolling {
             from,
             to,
             conv,
-            activation,
             ring,
         } => {
             let rolling = rolling::Rolling {
-                conv: &packed.convs[*conv],
-                activation: *activation,
+                step: *conv,
+                packed,
                 from,
                 to,
                 ring,
             };
-            rolling.run(team, workspace.scratch.as_mut_slice(), arena, cost)
+            let mut share = ConvShare {
+                team,
+                cost,
+                scratch: workspace.scratch.as_mut_slice(),
+                moments: &mut workspace.moments,
+            };
+            rolling.run(arena, &mut share)
         }
         StepKind::Within { at, work } => {
             let tensor = (&mut arena[at.range()], &at.layout);
-            run_within(work, packed, tensor, team, cost)
+            run_within(work, packed, tensor, (team, &workspace.moments), cost)
         }
         StepKind::CopyForward { from, to, margin } => team.for_each(vec![arena], cost, |arena| {
             transfer::copy_forward(arena, from, to, *margin);
@@ -90,34 +101,56 @@ fn run_step(
     }
 }
 
-/// Who does a step, with what memory, and what it counts.
-struct Share<'a> {
+/// Who does a convolution, with what memory, and what it counts.
+struct ConvShare<'a> {
     team: &'a Team<'a>,
     cost: u64,
     scratch: &'a mut [f32],
+    moments: &'a mut RowMoments,
+}
+
+fn run_conv(
+    step: ConvStep,
+    packed: &Packed<'_>,
+    source: (&[f32], &Layout),
+    (target, layout): (&mut [f32], &Layout),
+    share: &mut ConvShare<'_>,
+) -> Result<(), NetworkError> {
+    let convolution = &packed.convs[step.conv].convolution;
+    let parts = convolution.row_parts(layout);
+    if step.gather {
+        share.moments.prepare(layout, parts)?;
+    }
+    let finish = Finish {
+        activation: step.activation,
+        moments: step.gather.then_some(&*share.moments),
+        first_plane: 0,
+    };
+    let (team, cost) = (share.team, share.cost);
+    convolution.run(
+        team,
+        share.scratch,
+        source,
+        (&mut *target, layout),
+        &finish,
+        cost,
+    )?;
+    if parts == 0 && step.activation != Activation::None {
+        activation::activate(team, (target, layout), step.activation, 0)?;
+    }
+    Ok(())
 }
 
 fn run_across(
     work: &Across,
-    packed: &Packed<'_>,
     source: (&[f32], &Layout),
     (target, layout): (&mut [f32], &Layout),
-    share: Share<'_>,
+    team: &Team<'_>,
+    cost: u64,
 ) -> Result<(), NetworkError> {
-    let Share {
-        team,
-        cost,
-        scratch,
-    } = share;
     match work {
-        Across::Conv { conv, activation } => {
-            let convolution = &packed.convs[*conv].convolution;
-            convolution.run(team, scratch, source, (target, layout), cost)?;
-            match activation {
-                Activation::None => Ok(()),
-                activation => activation::activate(team, (target, layout), *activation, 0),
-            }
-        }
+        // Done by `run_conv`, which needs more.
+        Across::Conv(_) => Ok(()),
         Across::Add(activation) => norm::add(team, source, (target, layout), *activation, cost),
         Across::MaxPool { window, stride } => {
             pool::pool_max(team, source, (target, layout), (*window, *stride), cost)
@@ -136,12 +169,14 @@ fn run_within(
     work: &Within,
     packed: &Packed<'_>,
     (values, layout): (&mut [f32], &Layout),
-    team: &Team<'_>,
+    (team, moments): (&Team<'_>, &RowMoments),
     cost: u64,
 ) -> Result<(), NetworkError> {
     match work {
-        Within::Norm(op) => {
-            let affines = find_affines(op, packed, (values, layout), team, cost / 2)?;
+        Within::Norm { op, gathered } => {
+            let tensor = (&*values, layout);
+            let rows = gathered.then_some(moments);
+            let affines = find_affines(op, packed, (tensor, rows), team, cost / 2)?;
             let rest = cost - cost / 2;
             norm::scale(team, (values, layout), &affines, op.activation, rest)
         }
@@ -157,7 +192,7 @@ fn run_within(
 fn find_affines(
     op: &NormOp,
     packed: &Packed<'_>,
-    tensor: (&[f32], &Layout),
+    (tensor, rows): ((&[f32], &Layout), Option<&RowMoments>),
     team: &Team<'_>,
     cost: u64,
 ) -> Result<Vec<Affine>, NetworkError> {
@@ -170,7 +205,7 @@ fn find_affines(
                 place,
                 affine: (scale, shift),
             };
-            norm::find_affines(team, tensor, None, &task, cost)
+            norm::find_affines(team, tensor, rows, &task, cost)
         }
     }
 }
@@ -188,7 +223,10 @@ fn run_head(
     let (head, source) = (&plan.program.head, &plan.head.source);
     let tensor = (&workspace.arena.as_slice()[source.range()], &source.layout);
     let norm = match &head.norm {
-        Some(op) => Some((op, find_affines(op, packed, tensor, team, 0)?)),
+        Some(op) => {
+            let rows = plan.head.gathered.then_some(&workspace.moments);
+            Some((op, find_affines(op, packed, (tensor, rows), team, 0)?))
+        }
         None => None,
     };
     let (source_len, output_len) = (plan.sizes.source_plane, plan.sizes.output_plane);

@@ -5,6 +5,7 @@ mod pack;
 use std::sync::{Arc, Mutex};
 
 use crate::control::RunControl;
+use crate::cpu::finish::RowMoments;
 use crate::cpu::layout::LANES;
 use crate::cpu::memory::AlignedFloats;
 use crate::cpu::team::Team;
@@ -32,6 +33,7 @@ pub struct Network {
 #[derive(Debug)]
 pub struct Workspace {
     pub(crate) arena: AlignedFloats,
+    pub(crate) moments: RowMoments,
     /// The threads' shares side by side.
     pub(crate) scratch: AlignedFloats,
     pub(crate) source_planes: AlignedFloats,
@@ -114,8 +116,10 @@ impl Network {
             scratch,
             source_plane,
             output_plane,
+            moments: _,
         } = plan.sizes;
         Ok(Workspace {
+            moments: RowMoments::default(),
             arena: AlignedFloats::zeroed(arena)?,
             scratch: AlignedFloats::zeroed(scratch * plan.threads)?,
             source_planes: AlignedFloats::zeroed(source_plane * plan.threads)?,
@@ -229,6 +233,7 @@ impl Workspace {
             scratch,
             source_plane,
             output_plane,
+            moments: _,
         } = plan.sizes;
         let fits = self.arena.as_slice().len() >= arena
             && self.scratch.as_slice().len() >= scratch * plan.threads

@@ -50,6 +50,8 @@ pub struct Plan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sizes {
     pub(crate) arena: usize,
+    /// Statistics of rows, of all threads together.
+    pub(crate) moments: usize,
     /// Of each thread, for its convolutions.
     pub(crate) scratch: usize,
     /// Of each thread: one plane of the head's source, if the head changes it first.
@@ -61,7 +63,7 @@ pub(crate) struct Sizes {
 impl Sizes {
     fn bytes(self, threads: usize) -> u64 {
         let of_thread = self.scratch + self.source_plane + self.output_plane;
-        4 * (self.arena as u64 + (threads as u64).saturating_mul(of_thread as u64))
+        4 * ((self.arena + self.moments) as u64 + (threads as u64).saturating_mul(of_thread as u64))
     }
 }
 
@@ -77,6 +79,8 @@ pub(crate) struct Step {
 #[derive(Debug, Clone)]
 pub(crate) struct HeadStep {
     pub(crate) source: View,
+    /// Whether the last step has gathered the statistics for the norm.
+    pub(crate) gathered: bool,
     pub(crate) cost: u64,
 }
 
@@ -89,8 +93,7 @@ pub(crate) enum StepKind {
     Rolling {
         from: View,
         to: View,
-        conv: usize,
-        activation: Activation,
+        conv: ConvStep,
         ring: Ring,
     },
     /// From one place to another.
@@ -133,11 +136,7 @@ pub(crate) enum Schedule {
 /// What is computed from one place to another.
 #[derive(Debug, Clone)]
 pub(crate) enum Across {
-    /// By its index among the network's convolutions.
-    Conv {
-        conv: usize,
-        activation: Activation,
-    },
+    Conv(ConvStep),
     /// To what already lies there.
     Add(Activation),
     MaxPool {
@@ -155,10 +154,24 @@ pub(crate) enum Across {
     },
 }
 
+/// A convolution and what is done with its rows while they are in the cache.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ConvStep {
+    /// Index among the network's convolutions.
+    pub(crate) conv: usize,
+    pub(crate) activation: Activation,
+    /// Whether statistics are gathered for a norm.
+    pub(crate) gather: bool,
+}
+
 /// What is computed in place.
 #[derive(Debug, Clone)]
 pub(crate) enum Within {
-    Norm(NormOp),
+    /// `gathered`: the step before has gathered the statistics.
+    Norm {
+        op: NormOp,
+        gathered: bool,
+    },
     Activate(Activation),
     Softmax,
     Clear,
@@ -213,6 +226,7 @@ impl Plan {
         let source = built.head.source.layout;
         let sizes = Sizes {
             arena: built.arena_len,
+            moments: built.moments_len,
             scratch: built.scratch_len.next_multiple_of(16),
             source_plane: match program.head.norm {
                 Some(_) => plane_of(source.blocks(), source.shape),

@@ -104,9 +104,9 @@ fn liver_network_fits_its_memory_and_size_promises() {
         [163, 136, 136]
     );
     let plan = network.plan([189, 162, 162]).unwrap();
-    // 1,513 MB when written: the two halves of the last concat and the convolution that reads it.
+    // 1,541 MB when written: the two halves of the last concat and the convolution that reads it, and the rows' statistics.
     assert!(
-        plan.peak_bytes() < 1_530_000_000,
+        plan.peak_bytes() < 1_560_000_000,
         "the plan needs {} bytes",
         plan.peak_bytes()
     );

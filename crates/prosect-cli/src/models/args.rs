@@ -82,6 +82,9 @@ pub(crate) struct Import {
     /// Record this licence of the weights [default: from the source, else unknown]
     #[arg(long, value_name = "TEXT")]
     pub(crate) license: Option<String>,
+    /// What an ONNX file cannot say: a model.toml without files and self-test [default: the file of the same name beside it]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest: Option<PathBuf>,
     /// Replace a model of the same name
     #[arg(long)]
     pub(crate) force: bool,

@@ -22,6 +22,7 @@ pub(super) fn import(arguments: &Import, session: &Session) -> Result<Done, Fail
         modality: arguments.modality.clone(),
         configuration: arguments.configuration.clone(),
         license: arguments.license.clone(),
+        manifest: arguments.manifest.clone(),
         ..ImportOptions::into_models(models)
     };
     let report = import::import(&arguments.source, &options, session, &session.cancel)?;

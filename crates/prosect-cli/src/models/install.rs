@@ -107,11 +107,13 @@ impl Work<'_> {
             ..ImportOptions::into_models(&self.models)
         };
         let work: (&dyn Progress, _) = (self.session, &self.session.cancel);
-        let report = import_task(task, &archives, &options, work)?;
-        self.sums.save()?;
-        if self.arguments.from.is_empty() {
+        let report = import_task(task, &archives, &options, work).map_err(Failure::from);
+        // An archive that is no model is fetched anew next time; one that was not looked at is kept.
+        if self.arguments.from.is_empty() && !self.session.cancel.is_requested() {
             self.clear(&archives);
         }
+        let report = report?;
+        self.sums.save()?;
         self.reports.push(report);
         Ok(())
     }
@@ -134,8 +136,14 @@ impl Work<'_> {
             ));
             let recorded = self.sums.get(&tail).map(str::to_owned);
             let expected = recorded.filter(|_| !self.arguments.accept_changed);
-            let sha256 = if target.is_file() {
-                hash_file(&target, &self.session.cancel)?
+            let there = if target.is_file() {
+                Some(hash_file(&target, &self.session.cancel)?)
+            } else {
+                None
+            };
+            let fits = |sum: &String| expected.as_ref().is_none_or(|e| e == sum);
+            let sha256 = if let Some(sum) = there.filter(fits) {
+                sum
             } else {
                 let request = Request {
                     url: &url,

@@ -82,7 +82,12 @@ impl<'a> Cursor<'a> {
 
     fn number(&mut self, n_bytes: usize) -> Option<u64> {
         let taken = self.take(n_bytes)?;
-        Some(taken.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+        Some(
+            taken
+                .iter()
+                .rev()
+                .fold(0, |value, byte| value << 8 | u64::from(*byte)),
+        )
     }
 
     fn u8(&mut self) -> Option<u8> {
@@ -117,7 +122,9 @@ impl<'a> File<'a> {
     }
 
     fn at(&self, address: u64) -> Result<Cursor<'a>, ImportError> {
-        let start = usize::try_from(address).ok().and_then(|a| self.bytes.get(a..));
+        let start = usize::try_from(address)
+            .ok()
+            .and_then(|a| self.bytes.get(a..));
         start.map(|rest| Cursor { rest }).ok_or_else(|| self.cut())
     }
 
@@ -130,7 +137,9 @@ impl<'a> File<'a> {
             0 | 1 => {
                 cursor.take(4).ok_or_else(cut)?;
                 let sizes = [cursor.u8().ok_or_else(cut)?, cursor.u8().ok_or_else(cut)?];
-                cursor.take(if version == 0 { 9 } else { 13 }).ok_or_else(cut)?;
+                cursor
+                    .take(if version == 0 { 9 } else { 13 })
+                    .ok_or_else(cut)?;
                 // Base address, free space, end of file, driver; then the root's link name.
                 cursor.take(5 * 8).ok_or_else(cut)?;
                 sizes
@@ -167,7 +176,9 @@ impl<'a> File<'a> {
                     self.group(tree, heap, path, depth)?;
                 }
                 0x06 | 0x02 if !path.is_empty() || message.kind == 0x06 => {
-                    return Err(self.unsupported("its groups are of the new style; save it with libver=\"earliest\""));
+                    return Err(self.unsupported(
+                        "its groups are of the new style; save it with libver=\"earliest\"",
+                    ));
                 }
                 0x01 => dataset.shape = Some(self.dataspace(&mut cursor)?),
                 0x03 => dataset.element_bytes = self.datatype(&mut cursor, path)?,
@@ -231,10 +242,15 @@ impl<'a> File<'a> {
                         return Err(self.cut());
                     };
                     let mut block = self.at(address)?;
-                    let block = usize::try_from(n).ok().and_then(|n| block.take(n)).ok_or_else(cut)?;
+                    let block = usize::try_from(n)
+                        .ok()
+                        .and_then(|n| block.take(n))
+                        .ok_or_else(cut)?;
                     // A second header's continuation has a signature before and a checksum behind.
                     let inner = if is_second {
-                        block.get(4..block.len().saturating_sub(4)).ok_or_else(cut)?
+                        block
+                            .get(4..block.len().saturating_sub(4))
+                            .ok_or_else(cut)?
                     } else {
                         block
                     };
@@ -259,7 +275,10 @@ impl<'a> File<'a> {
         let phases = if flags & 0x10 == 0 { 0 } else { 4 };
         cursor.take(times + phases).ok_or_else(cut)?;
         let n = cursor.number(1 << (flags & 3)).ok_or_else(cut)?;
-        let block = usize::try_from(n).ok().and_then(|n| cursor.take(n)).ok_or_else(cut)?;
+        let block = usize::try_from(n)
+            .ok()
+            .and_then(|n| cursor.take(n))
+            .ok_or_else(cut)?;
         Ok((vec![block], flags & 0x04 != 0))
     }
 
@@ -274,11 +293,20 @@ impl<'a> File<'a> {
         let n = cursor.number(8).ok_or_else(cut)?;
         cursor.take(8).ok_or_else(cut)?;
         let mut data = self.at(cursor.number(8).ok_or_else(cut)?)?;
-        usize::try_from(n).ok().and_then(|n| data.take(n)).ok_or_else(cut)
+        usize::try_from(n)
+            .ok()
+            .and_then(|n| data.take(n))
+            .ok_or_else(cut)
     }
 
     /// Enters every member that a group's tree names.
-    fn group(&mut self, tree: u64, heap: &[u8], path: &str, depth: usize) -> Result<(), ImportError> {
+    fn group(
+        &mut self,
+        tree: u64,
+        heap: &[u8],
+        path: &str,
+        depth: usize,
+    ) -> Result<(), ImportError> {
         for node in self.leaves(tree, 0, 8)? {
             self.step()?;
             let mut cursor = self.at(node.child)?;
@@ -298,7 +326,11 @@ impl<'a> File<'a> {
                 let Some(name) = name.filter(|n| !n.is_empty()) else {
                     return Err(self.malformed("a member of a group has no name"));
                 };
-                let path = if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") };
+                let path = if path.is_empty() {
+                    name.to_owned()
+                } else {
+                    format!("{path}/{name}")
+                };
                 self.object(object, &path, depth + 1)?;
             }
         }
@@ -306,13 +338,24 @@ impl<'a> File<'a> {
     }
 
     /// The children of the lowest nodes of a tree, with their keys of `key_bytes`.
-    fn leaves(&mut self, root: u64, kind: u8, key_bytes: usize) -> Result<Vec<Leaf<'a>>, ImportError> {
+    fn leaves(
+        &mut self,
+        root: u64,
+        kind: u8,
+        key_bytes: usize,
+    ) -> Result<Vec<Leaf<'a>>, ImportError> {
         let mut leaves = Vec::new();
         let mut open = vec![(root, MAX_DEPTH)];
         while let Some((address, depth)) = open.pop() {
             self.step()?;
             let mut cursor = self.at(address)?;
-            let head = (cursor.take(4), cursor.u8(), cursor.u8(), cursor.u16(), cursor.take(16));
+            let head = (
+                cursor.take(4),
+                cursor.u8(),
+                cursor.u8(),
+                cursor.u16(),
+                cursor.take(16),
+            );
             let (Some(b"TREE"), Some(found), Some(level), Some(n), Some(_)) = head else {
                 return Err(self.malformed("a tree of records is broken"));
             };
@@ -338,11 +381,15 @@ impl<'a> File<'a> {
         let cut = || self.cut();
         let version = cursor.u8().ok_or_else(cut)?;
         let rank = usize::from(cursor.u8().ok_or_else(cut)?);
-        cursor.take(if version == 1 { 6 } else { 2 }).ok_or_else(cut)?;
+        cursor
+            .take(if version == 1 { 6 } else { 2 })
+            .ok_or_else(cut)?;
         if rank > MAX_RANK || !(1..=2).contains(&version) {
             return Err(self.unsupported(format!("a dataset has {rank} axes")));
         }
-        (0..rank).map(|_| cursor.number(8).ok_or_else(cut)).collect()
+        (0..rank)
+            .map(|_| cursor.number(8).ok_or_else(cut))
+            .collect()
     }
 
     /// Bytes of an element; `None` for what is no number of floating point, which is left aside.
@@ -367,7 +414,9 @@ impl<'a> File<'a> {
         let cut = || self.cut();
         let version = cursor.u8().ok_or_else(cut)?;
         if version != 3 {
-            return Err(self.unsupported(format!("a dataset's layout has version {version}; 3 is supported")));
+            return Err(self.unsupported(format!(
+                "a dataset's layout has version {version}; 3 is supported"
+            )));
         }
         match cursor.u8().ok_or_else(cut)? {
             0 => {
@@ -382,7 +431,9 @@ impl<'a> File<'a> {
             2 => {
                 let rank = usize::from(cursor.u8().ok_or_else(cut)?);
                 let address = cursor.number(8).ok_or_else(cut)?;
-                let chunk: Option<Vec<u64>> = (0..rank.min(MAX_RANK + 1)).map(|_| cursor.number(4)).collect();
+                let chunk: Option<Vec<u64>> = (0..rank.min(MAX_RANK + 1))
+                    .map(|_| cursor.number(4))
+                    .collect();
                 let mut chunk = chunk.ok_or_else(cut)?;
                 // The last one is the element's size.
                 chunk.pop();
@@ -403,27 +454,39 @@ impl<'a> File<'a> {
         for _ in 0..n {
             let filter = cursor.u16().ok_or_else(cut)?;
             let has_name = version == 1 || filter >= 256;
-            let name = if has_name { cursor.u16().ok_or_else(cut)? } else { 0 };
+            let name = if has_name {
+                cursor.u16().ok_or_else(cut)?
+            } else {
+                0
+            };
             cursor.take(2).ok_or_else(cut)?;
             let n_values = usize::from(cursor.u16().ok_or_else(cut)?);
             let padding = if version == 1 { 4 * (n_values % 2) } else { 0 };
-            cursor.take(usize::from(name) + 4 * n_values + padding).ok_or_else(cut)?;
+            cursor
+                .take(usize::from(name) + 4 * n_values + padding)
+                .ok_or_else(cut)?;
             filters.push(filter);
         }
         Ok(filters)
     }
 
     fn values(&mut self, path: &str, dataset: Dataset<'a>) -> Result<Array, ImportError> {
-        let shape = dataset.shape.ok_or_else(|| self.malformed(format!("the dataset {path} has no shape")))?;
+        let shape = dataset
+            .shape
+            .ok_or_else(|| self.malformed(format!("the dataset {path} has no shape")))?;
         let element_bytes = dataset.element_bytes.unwrap_or(4);
-        let n_values = shape.iter().try_fold(1_u64, |n, extent| n.checked_mul(*extent));
+        let n_values = shape
+            .iter()
+            .try_fold(1_u64, |n, extent| n.checked_mul(*extent));
         let Some(n_values) = n_values.filter(|n| *n <= MAX_VALUES) else {
-            let reason = format!("the dataset {path} has shape {shape:?}, more than {MAX_VALUES} values");
+            let reason =
+                format!("the dataset {path} has shape {shape:?}, more than {MAX_VALUES} values");
             return Err(ImportError::limit(self.what, reason));
         };
         let wanted = n_values as usize * element_bytes;
         let what = self.what;
-        let lacking = || ImportError::malformed(what, format!("the values of {path} are not all there"));
+        let lacking =
+            || ImportError::malformed(what, format!("the values of {path} are not all there"));
         let bytes: std::borrow::Cow<'_, [u8]> = match dataset.layout {
             Some(Layout::Compact(bytes)) => bytes.into(),
             Some(Layout::Contiguous { address, n_bytes }) if address != UNDEFINED => {
@@ -432,7 +495,13 @@ impl<'a> File<'a> {
                 cursor.take(n).ok_or_else(lacking)?.into()
             }
             Some(Layout::Chunked { address, chunk }) if address != UNDEFINED => self
-                .chunks(path, &shape, (&chunk, address), element_bytes, &dataset.filters)?
+                .chunks(
+                    path,
+                    &shape,
+                    (&chunk, address),
+                    element_bytes,
+                    &dataset.filters,
+                )?
                 .into(),
             _ => return Err(lacking()),
         };
@@ -440,10 +509,15 @@ impl<'a> File<'a> {
             return Err(lacking());
         }
         let values = match element_bytes {
-            4 => bytes[..wanted].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+            4 => bytes[..wanted]
+                .chunks_exact(4)
+                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                .collect(),
             _ => bytes[..wanted]
                 .chunks_exact(8)
-                .map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as f32)
+                .map(|b| {
+                    f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as f32
+                })
                 .collect(),
         };
         let shape = shape.iter().map(|n| *n as usize).collect();
@@ -460,13 +534,19 @@ impl<'a> File<'a> {
         filters: &[u16],
     ) -> Result<Vec<u8>, ImportError> {
         let lacking = format!("the values of {path} are not all there");
-        let n_chunk = chunk.iter().try_fold(element_bytes as u64, |n, extent| n.checked_mul(*extent));
+        let n_chunk = chunk
+            .iter()
+            .try_fold(element_bytes as u64, |n, extent| n.checked_mul(*extent));
         let n_chunk = n_chunk.filter(|n| *n > 0 && *n <= 8 * MAX_VALUES);
         let (Some(n_chunk), true) = (n_chunk, chunk.len() == shape.len()) else {
             return Err(self.malformed(format!("the chunks of {path} do not fit it")));
         };
         let leaves = self.leaves(address, 1, 8 + 8 * (shape.len() + 1))?;
-        let grid = shape.iter().zip(chunk).map(|(n, c)| n.div_ceil(*c)).product::<u64>();
+        let grid = shape
+            .iter()
+            .zip(chunk)
+            .map(|(n, c)| n.div_ceil(*c))
+            .product::<u64>();
         if (leaves.len() as u64) < grid {
             return Err(self.malformed(lacking));
         }
@@ -522,7 +602,9 @@ impl<'a> File<'a> {
                     bytes.truncate(without);
                 }
                 other => {
-                    let reason = format!("{path} is packed by filter {other}; deflate and shuffle are supported");
+                    let reason = format!(
+                        "{path} is packed by filter {other}; deflate and shuffle are supported"
+                    );
                     return Err(self.unsupported(reason));
                 }
             }
@@ -583,7 +665,8 @@ fn place_chunk(
         }
         let from = row as usize * chunk[last] as usize * element_bytes;
         let to = to as usize * element_bytes;
-        made.get_mut(to..to + length)?.copy_from_slice(bytes.get(from..from + length)?);
+        made.get_mut(to..to + length)?
+            .copy_from_slice(bytes.get(from..from + length)?);
     }
     Some(())
 }
@@ -599,9 +682,15 @@ mod tests {
     fn what_h5py_writes_is_read() {
         let arrays = read("small.hdf5", SMALL).unwrap();
         let counted = |n: usize| (0..n).map(|n| n as f32).collect::<Vec<_>>();
-        assert_eq!((&arrays["plain"].shape[..], &arrays["plain"].values), (&[2, 3][..], &counted(6)));
+        assert_eq!(
+            (&arrays["plain"].shape[..], &arrays["plain"].values),
+            (&[2, 3][..], &counted(6))
+        );
         let packed = &arrays["group/inner/packed:0"];
-        assert_eq!((&packed.shape[..], &packed.values), (&[5, 7, 3][..], &counted(105)));
+        assert_eq!(
+            (&packed.shape[..], &packed.values),
+            (&[5, 7, 3][..], &counted(105))
+        );
         assert_eq!(arrays["group/inner/double"].values, [0.5, -2.0]);
         assert_eq!(arrays["group/inner/scalar"].values, [4.5]);
         for n in 0..20 {

@@ -56,11 +56,7 @@ impl<'a> Exporter<'a> {
 
     /// Takes the next plane, `[blocks][height][width][8]` with its padding, and gives back the one
     /// that is not needed any more.
-    pub(crate) fn push(
-        &mut self,
-        logits: Vec<f32>,
-        merged: &mut Merged,
-    ) -> Option<Vec<f32>> {
+    pub(crate) fn push(&mut self, logits: Vec<f32>, merged: &mut Merged) -> Option<Vec<f32>> {
         let plane = Finished::of(logits, self.grid, self.heads, self.precision);
         for slice in std::mem::take(&mut self.due[self.n_seen]) {
             let Some(place) = self.places.axes[0][slice] else {

@@ -1,22 +1,20 @@
 //! One trained nnU-Net on one image: preprocess, patches, and labels as planes are finished.
 
-use std::sync::{Mutex, PoisonError};
-
 use prosect_nn::control::RunControl;
 use prosect_nn::network::Workspace;
 use prosect_volume::{Grid, Volume};
-use rayon::prelude::*;
 
 use crate::error::ModelError;
 use crate::manifest::{Part, StoredAxes};
 use crate::model::Model;
-use crate::nnunet::accumulate::{Accumulator, Contribution, PlaneLayout, Precision};
+use crate::nnunet::accumulate::{Contribution, PlaneLayout, Precision};
 use crate::nnunet::engine::{Budget, Engine};
 use crate::nnunet::export::{Exporter, Grid2};
-use crate::nnunet::half::round_to_half;
+use crate::nnunet::mirrored::MirroredPatch;
 use crate::nnunet::npy::NpyFile;
 use crate::nnunet::preprocess::{Geometry, Preprocessed};
 use crate::nnunet::spacing::separate_axis;
+use crate::nnunet::sums::Sums;
 use crate::nnunet::target::{Merged, Places, Target};
 use crate::nnunet::tiling::{Tiling, mirrorings};
 use crate::nnunet::window::weights;
@@ -46,14 +44,6 @@ struct RowOfPatches<'a> {
     tiling: &'a Tiling,
     /// The weight of each voxel of a patch.
     kernel: &'a [f32],
-}
-
-/// The sums of one run.
-struct Sums {
-    /// One, or one for each fold where each is rounded for itself.
-    accumulators: Vec<Accumulator>,
-    n_folds: usize,
-    precision: Precision,
 }
 
 impl<'a> PartRunner<'a> {
@@ -458,135 +448,6 @@ impl Settings<'_> {
         // The image is f32; labels and doubts take three bytes for each voxel.
         let volumes = source.n_voxels() * 7;
         (volumes + planes * plane + mirrored + 4 * patch * (1 + self.part.channels.len())) as u64
-    }
-}
-
-impl Sums {
-    fn new(layout: PlaneLayout, precision: Precision, n_folds: usize) -> Self {
-        let n = if precision == Precision::Half {
-            n_folds
-        } else {
-            1
-        };
-        Self {
-            accumulators: (0..n)
-                .map(|_| Accumulator::new(layout, precision))
-                .collect(),
-            n_folds,
-            precision,
-        }
-    }
-
-    /// The sums that a fold adds to, and whether its weights count.
-    fn of_fold(&self, fold: usize) -> (&Accumulator, bool) {
-        match self.precision {
-            Precision::Half => (&self.accumulators[fold], true),
-            Precision::Single => (&self.accumulators[0], fold == 0),
-        }
-    }
-
-    fn extend_to(&mut self, end: usize) {
-        for accumulator in &mut self.accumulators {
-            accumulator.extend_to(end);
-        }
-    }
-
-    /// The mean of the folds at the next plane; `None` when a value is not finite.
-    fn release(&mut self) -> Option<Vec<f32>> {
-        if self.precision == Precision::Single {
-            return self.accumulators[0].release(self.n_folds as f32);
-        }
-        let mut mean: Option<Vec<f32>> = None;
-        for accumulator in &mut self.accumulators {
-            let plane = accumulator.release(1.0)?;
-            match &mut mean {
-                None => mean = Some(plane),
-                Some(mean) => {
-                    for (sum, value) in mean.iter_mut().zip(&plane) {
-                        *sum = round_to_half(*sum + value);
-                    }
-                    accumulator.recycle(plane);
-                }
-            }
-        }
-        let mut mean = mean?;
-        if self.n_folds > 1 {
-            for value in &mut mean {
-                *value = round_to_half(*value / self.n_folds as f32);
-            }
-        }
-        mean.iter().all(|value| value.is_finite()).then_some(mean)
-    }
-
-    fn recycle(&mut self, plane: Vec<f32>) {
-        self.accumulators[0].recycle(plane);
-    }
-}
-
-/// The sum of a patch's mirrored passes, where it is rounded only once all are there.
-struct MirroredPatch {
-    is_used: bool,
-    planes: Vec<Mutex<Vec<f32>>>,
-}
-
-impl MirroredPatch {
-    fn new(is_used: bool, depth: usize) -> Self {
-        let depth = if is_used { depth } else { 0 };
-        Self {
-            is_used,
-            planes: (0..depth).map(|_| Mutex::default()).collect(),
-        }
-    }
-
-    fn add(
-        &self,
-        d0: usize,
-        logits: &[f32],
-        [height, width]: [usize; 2],
-        flipped: [bool; 2],
-        is_first: bool,
-    ) {
-        let mut plane = self.planes[d0]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if is_first {
-            plane.clear();
-            plane.extend_from_slice(logits);
-            return;
-        }
-        let rows = plane.chunks_exact_mut(width * 8);
-        for (n, to) in rows.enumerate() {
-            let (block, row) = (n / height, n % height);
-            let row = if flipped[0] { height - 1 - row } else { row };
-            let from = &logits[(block * height + row) * width * 8..][..width * 8];
-            let pixels = to.chunks_exact_mut(8);
-            if flipped[1] {
-                for (to, from) in pixels.zip(from.chunks_exact(8).rev()) {
-                    add_to(to, from);
-                }
-            } else {
-                add_to(to, from);
-            }
-        }
-    }
-
-    fn take(&mut self, n_passes: f32, take: &(dyn Fn(usize, &[f32]) + Sync)) {
-        self.planes
-            .par_iter_mut()
-            .enumerate()
-            .for_each(|(d0, plane)| {
-                let plane = plane.get_mut().unwrap_or_else(PoisonError::into_inner);
-                for value in plane.iter_mut() {
-                    *value /= n_passes;
-                }
-                take(d0, plane);
-            });
-    }
-}
-
-fn add_to(to: &mut [f32], from: &[f32]) {
-    for (to, from) in to.iter_mut().zip(from) {
-        *to += from;
     }
 }
 

@@ -60,9 +60,7 @@ fn bell(length: usize) -> Vec<f64> {
     let radius = (TRUNCATE * sigma + 0.5) as usize;
     let factor = -0.5 / (sigma * sigma);
     let at = |distance: usize| (factor * (distance * distance) as f64).exp();
-    let kernel: Vec<f64> = (0..=2 * radius)
-        .map(|i| at(i.abs_diff(radius)))
-        .collect();
+    let kernel: Vec<f64> = (0..=2 * radius).map(|i| at(i.abs_diff(radius))).collect();
     let sum = pairwise_sum_f64(&kernel);
     (0..length)
         .map(|i| {

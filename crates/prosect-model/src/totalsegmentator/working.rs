@@ -1,7 +1,7 @@
 //! The image that the networks see: the framed voxels on canonical axes, resampled as
 //! TotalSegmentator resamples.
 
-use prosect_volume::{GridError, Volume};
+use prosect_volume::{Grid, GridError, Volume};
 
 use super::framing::Framing;
 use super::zoom::{Fraction, Strided, resampled_shape, zoom_linear};
@@ -19,12 +19,8 @@ pub(super) fn working_image(
     resample_mm: Option<[f64; 3]>,
     input: Fraction,
 ) -> Result<Volume<f32>, GridError> {
-    let zooms_mm = framing.zooms_mm();
-    // Equal bit for bit, as `np.array_equal` compares; then nothing is resampled or cut.
-    let target_mm = resample_mm.filter(|target| zooms_mm.map(f64::from) != *target);
-    let shape = target_mm.map_or(framing.shape(), |target| {
-        resampled_shape(framing.shape(), zooms_mm, target)
-    });
+    let grid = working_grid(framing, resample_mm)?;
+    let is_resampled = target_mm(framing, resample_mm).is_some();
     let (first, steps) = framing.strides();
     let source = Strided {
         values: image.values(),
@@ -33,12 +29,32 @@ pub(super) fn working_image(
         steps,
         fraction: input,
     };
-    let output = if target_mm.is_some() {
+    let output = if is_resampled {
         Fraction::Cut
     } else {
         Fraction::Kept
     };
-    let grid = framing.claimed_grid(shape, target_mm)?;
-    let mut values = zoom_linear(&source, shape, output).into_iter();
+    let mut values = zoom_linear(&source, grid.shape(), output).into_iter();
     Ok(Volume::from_fn(grid, |_| values.next().unwrap_or(0.0)))
+}
+
+/// The grid of the working image, as the program claims it.
+///
+/// # Errors
+/// [`GridError`] when the spacing is impossible.
+pub(super) fn working_grid(
+    framing: &Framing,
+    resample_mm: Option<[f64; 3]>,
+) -> Result<Grid, GridError> {
+    let target_mm = target_mm(framing, resample_mm);
+    let shape = target_mm.map_or(framing.shape(), |target| {
+        resampled_shape(framing.shape(), framing.zooms_mm(), target)
+    });
+    framing.claimed_grid(shape, target_mm)
+}
+
+/// The spacing to resample to. When it is the image's own bit for bit, as `np.array_equal`
+/// compares, nothing is resampled or cut.
+fn target_mm(framing: &Framing, resample_mm: Option<[f64; 3]>) -> Option<[f64; 3]> {
+    resample_mm.filter(|target| framing.zooms_mm().map(f64::from) != *target)
 }

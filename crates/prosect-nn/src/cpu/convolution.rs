@@ -1,6 +1,7 @@
 //! A convolution packed for an instruction set, whichever algorithm computes it: same weights in, same layout in and out.
 
 use super::direct::DirectConv;
+use super::finish::Finish;
 use super::layout::Layout;
 use super::team::Team;
 use super::transposed::TransposedConv;
@@ -103,19 +104,30 @@ impl Convolution {
         }
     }
 
+    /// Pieces in which each row of an output of this layout is finished; 0 where rows are not finished one by one.
+    pub(crate) fn row_parts(&self, out_layout: &Layout) -> usize {
+        match self {
+            Self::Direct(_) => 1,
+            Self::Winograd(conv) => conv.row_parts(out_layout),
+            Self::Transposed(_) => 0,
+        }
+    }
+
     /// Computes the whole output and zeroes its halo. The input's halo is at least the padding. `scratch` holds
-    /// [`Self::scratch_len`] floats for each thread; `cost` is what the step counts in the progress.
+    /// [`Self::scratch_len`] floats for each thread; `finish` is told every finished piece
+    /// of a row, but for transposed convolutions; `cost` is what the step counts in the progress.
     pub(crate) fn run(
         &self,
         team: &Team<'_>,
         scratch: &mut [f32],
         input: (&[f32], &Layout),
         output: (&mut [f32], &Layout),
+        finish: &Finish<'_>,
         cost: u64,
     ) -> Result<(), NetworkError> {
         match self {
-            Self::Direct(conv) => conv.run(team, input, output, cost),
-            Self::Winograd(conv) => conv.run(team, scratch, input, output, cost),
+            Self::Direct(conv) => conv.run(team, input, output, finish, cost),
+            Self::Winograd(conv) => conv.run(team, scratch, input, output, finish, cost),
             Self::Transposed(conv) => conv.run(team, input, output, cost),
         }
     }

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use super::arch::{self, ConvRow, MAX_VECTORS};
 use super::convolution::ConvGeometry;
+use super::finish::Finish;
 use super::layout::{LANES, Layout, Plane, split_planes, zero_plane_halo};
 use super::memory::AlignedFloats;
 use super::team::Team;
@@ -75,6 +76,7 @@ impl DirectConv {
         team: &Team<'_>,
         (input, in_layout): (&[f32], &Layout),
         (output, out_layout): (&mut [f32], &Layout),
+        finish: &Finish<'_>,
         cost: u64,
     ) -> Result<(), NetworkError> {
         let mut units: Vec<Unit<'_>> = (0..out_layout.shape[0] * self.groups.len())
@@ -91,7 +93,7 @@ impl DirectConv {
             units[d * self.groups.len() + group].planes.push(values);
         }
         team.for_each(units, cost, |unit| {
-            self.run_unit(unit, (input, in_layout), out_layout);
+            self.run_unit(unit, (input, in_layout), out_layout, finish);
         })
     }
 
@@ -114,7 +116,8 @@ impl DirectConv {
         let mut planes = output.chunks_exact_mut(plane_layout.plane_stride());
         for group in &self.groups {
             let planes = planes.by_ref().take(group.blocks.len()).collect();
-            self.run_unit(Unit { group, d, planes }, (input, in_layout), &plane_layout);
+            let unit = Unit { group, d, planes };
+            self.run_unit(unit, (input, in_layout), &plane_layout, &Finish::nothing());
         }
     }
 
@@ -124,6 +127,7 @@ impl DirectConv {
         mut unit: Unit<'_>,
         (input, in_layout): (&[f32], &Layout),
         out_layout: &Layout,
+        finish: &Finish<'_>,
     ) {
         let ConvGeometry {
             kernel,
@@ -155,6 +159,9 @@ impl DirectConv {
                 out_step: LANES,
             };
             arch::convolve_row(self.isa, &row, &mut unit.planes, out_layout.row_in_plane(h));
+            for (block, plane) in unit.group.blocks.clone().zip(&mut unit.planes) {
+                finish.row(block, unit.d, h, 0, &mut plane[out_layout.row_range(h)]);
+            }
         }
         for plane in unit.planes {
             zero_plane_halo(plane, out_layout);

@@ -68,6 +68,8 @@ impl RowMoments {
 pub(crate) struct Finish<'a> {
     pub(crate) activation: Activation,
     pub(crate) moments: Option<&'a RowMoments>,
+    /// Plane of the tensor that the convolution's first plane is.
+    pub(crate) first_plane: usize,
 }
 
 impl Finish<'_> {
@@ -76,6 +78,7 @@ impl Finish<'_> {
         Self {
             activation: Activation::None,
             moments: None,
+            first_plane: 0,
         }
     }
 
@@ -84,7 +87,8 @@ impl Finish<'_> {
     pub(crate) fn row(&self, block: usize, d: usize, h: usize, part: usize, values: &mut [f32]) {
         activate_row(values, self.activation);
         let Some(moments) = self.moments else { return };
-        let slot = &moments.slots[moments.plane_start(block, d) + h * moments.parts + part];
+        let plane = moments.plane_start(block, self.first_plane + d);
+        let slot = &moments.slots[plane + h * moments.parts + part];
         let (mean, squares) = Moments::of_row(values);
         for lane in 0..LANES {
             // No two threads have the same piece, and the threads have ended before anybody reads.

@@ -1,6 +1,10 @@
 //! Memory that begins at a cache line, obtained zeroed and without aborting when there is none.
 
+use super::arch::pages::advise_large_pages;
 use crate::error::NetworkError;
+
+/// From so many floats on, large pages are asked for: fewer of them are handed out, and fewer addresses looked up.
+const LARGE_FLOATS: usize = 1 << 20;
 
 /// Floats in a cache line.
 const LINE_FLOATS: usize = 16;
@@ -22,8 +26,11 @@ impl AlignedFloats {
         };
         // Asking the allocator for aligned zeros would touch all of them at once.
         let padded = len.checked_add(LINE_FLOATS).ok_or_else(out_of_memory)?;
-        let storage: Box<[f32]> =
+        let mut storage: Box<[f32]> =
             bytemuck::allocation::try_zeroed_slice_box(padded).map_err(|()| out_of_memory())?;
+        if len >= LARGE_FLOATS {
+            advise_large_pages(&mut storage);
+        }
         let start = storage
             .as_ptr()
             .align_offset(4 * LINE_FLOATS)

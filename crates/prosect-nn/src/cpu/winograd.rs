@@ -13,6 +13,7 @@ use std::ops::Range;
 use super::arch;
 use super::convolution::ConvGeometry;
 use super::direct::{Group, split_groups};
+use super::finish::Finish;
 use super::layout::{LANES, Layout, Plane, split_planes};
 use super::memory::AlignedFloats;
 use super::team::Team;
@@ -92,6 +93,12 @@ impl WinogradConv {
         self.batch_shape(&grid).scratch_len()
     }
 
+    /// Pieces in which each row is finished.
+    pub(crate) fn row_parts(&self, out_layout: &Layout) -> usize {
+        let grid = Grid::new(&self.geometry, out_layout.shape);
+        self.batch_shape(&grid).parts(&grid)
+    }
+
     fn batch_shape(&self, grid: &Grid) -> BatchShape {
         let lanes = arch::vector_lanes(self.isa);
         let widest = self.groups.iter().map(|group| group.vectors * lanes).max();
@@ -106,6 +113,7 @@ impl WinogradConv {
         scratch: &mut [f32],
         input: (&[f32], &Layout),
         (output, out_layout): (&mut [f32], &Layout),
+        finish: &Finish<'_>,
         cost: u64,
     ) -> Result<(), NetworkError> {
         let grid = Grid::new(&self.geometry, out_layout.shape);
@@ -127,6 +135,7 @@ impl WinogradConv {
             shape: &shape,
             input,
             out_layout,
+            finish,
         };
         team.for_each_with(states, units, cost, |scratch: &mut &mut [f32], unit| {
             work.run_unit(scratch, unit);

@@ -1,17 +1,17 @@
 //! A convolution that writes over what it reads: some planes are computed into a ring beside the tensor, then copied to where
 //! nobody reads any more.
 
-use crate::cpu::activation::{self, Activation};
+use super::{ConvShare, Packed};
+use crate::cpu::finish::Finish;
 use crate::cpu::layout::{Layout, Plane, View, split_planes};
 use crate::cpu::team::Team;
 use crate::error::NetworkError;
-use crate::network::PackedConv;
-use crate::plan::Ring;
+use crate::plan::{ConvStep, Ring};
 
 /// Input and output begin at the same place and lie in the same way; the output has at most as many channels.
 pub(super) struct Rolling<'a> {
-    pub(super) conv: &'a PackedConv,
-    pub(super) activation: Activation,
+    pub(super) step: ConvStep,
+    pub(super) packed: &'a Packed<'a>,
     pub(super) from: &'a View,
     pub(super) to: &'a View,
     pub(super) ring: &'a Ring,
@@ -20,13 +20,16 @@ pub(super) struct Rolling<'a> {
 impl Rolling<'_> {
     pub(super) fn run(
         &self,
-        team: &Team<'_>,
-        scratch: &mut [f32],
         arena: &mut [f32],
-        cost: u64,
+        share: &mut ConvShare<'_>,
     ) -> Result<(), NetworkError> {
         let (tensor, ring) = borrow_both(arena, self.from, self.ring);
         let (fresh, kept) = ring.split_at_mut(self.ring.fresh.layout.len());
+        let convolution = &self.packed.convs[self.step.conv].convolution;
+        if self.step.gather {
+            let parts = convolution.row_parts(&self.to.layout);
+            share.moments.prepare(&self.to.layout, parts)?;
+        }
         let depth = self.to.layout.shape[0];
         let mut first = 0;
         while first < depth {
@@ -41,18 +44,20 @@ impl Rolling<'_> {
             let made = &mut fresh[..layout.len()];
             // Seen from `first` on, the tensor lies as it does from its beginning on.
             let input = &tensor[first * self.from.layout.plane_stride()..];
-            let share = cost / depth as u64 * layout.shape[0] as u64;
-            self.conv.convolution.run(
-                team,
-                scratch,
+            let finish = Finish {
+                activation: self.step.activation,
+                moments: self.step.gather.then_some(&*share.moments),
+                first_plane: first,
+            };
+            convolution.run(
+                share.team,
+                share.scratch,
                 (input, &self.from.layout),
                 (&mut *made, &layout),
-                share,
+                &finish,
+                share.cost / depth as u64 * layout.shape[0] as u64,
             )?;
-            if self.activation != Activation::None {
-                activation::activate(team, (&mut *made, &layout), self.activation, 0)?;
-            }
-            self.put_back(team, tensor, (made, &layout), kept, first)?;
+            self.put_back(share.team, tensor, (made, &layout), kept, first)?;
             first += layout.shape[0];
         }
         Ok(())

@@ -2,7 +2,9 @@
 
 use super::arena::{self, Buffer, Part};
 use super::home::{self, Home};
-use super::{Across, HeadStep, Ring, Schedule, Step, StepKind, Within};
+use super::{Across, ConvStep, HeadStep, Ring, Schedule, Step, StepKind, Within};
+use crate::cpu::activation::Activation;
+use crate::cpu::finish::RowMoments;
 use crate::cpu::layout::{LANES, Layout, View};
 use crate::cpu::transfer::can_copy_forward;
 use crate::error::NetworkError;
@@ -41,6 +43,8 @@ pub(super) struct Built {
     pub(super) arena_len: usize,
     /// Floats that each thread needs for its convolutions.
     pub(super) scratch_len: usize,
+    /// Floats of the largest statistics of rows.
+    pub(super) moments_len: usize,
     /// Multiplications and additions of the convolutions.
     pub(super) flops: u64,
 }
@@ -88,6 +92,7 @@ pub(super) fn build(
         ),
         arena_len,
         scratch_len: 0,
+        moments_len: 0,
         flops: 0,
     };
     if program.head.conv.is_some() {
@@ -102,16 +107,68 @@ pub(super) fn build(
             let scratch = convs[conv].convolution.scratch_len(&from.layout, &made);
             built.scratch_len = built.scratch_len.max(scratch);
         }
+        let gathers = gathers_for_next(&drafts, index, program, convs, &view);
+        if gathers {
+            let DraftKind::Op(&OpKind::Conv { conv, .. }) = draft.kind else {
+                continue;
+            };
+            let parts = convs[conv].convolution.row_parts(&to.layout);
+            built.moments_len = built
+                .moments_len
+                .max(RowMoments::bytes(&to.layout, parts) / 4);
+        }
+        let gathered = index > 0 && gathers_for_next(&drafts, index - 1, program, convs, &view);
         if let DraftKind::Head = draft.kind {
+            built.head.gathered = gathered;
             continue;
         }
-        let step = finish_step(draft, convs, (from, to), ring);
+        let share = Share {
+            ring,
+            gathers,
+            gathered,
+        };
+        let step = finish_step(draft, convs, (from, to), share);
         if let DraftKind::Op(OpKind::Conv { .. }) = draft.kind {
             built.flops = built.flops.saturating_add(step.cost);
         }
         built.steps.push(step);
     }
     Ok(built)
+}
+
+/// What a step shares with others.
+struct Share {
+    ring: Option<Ring>,
+    /// Whether it gathers statistics for the next step.
+    gathers: bool,
+    /// Whether the step before has gathered statistics for it.
+    gathered: bool,
+}
+
+/// Whether step `index` is a convolution whose rows the next step's norm needs statistics of.
+fn gathers_for_next(
+    drafts: &[Draft<'_>],
+    index: usize,
+    program: &Program,
+    convs: &[PackedConv],
+    view: &impl Fn(usize) -> View,
+) -> bool {
+    let DraftKind::Op(&OpKind::Conv {
+        conv,
+        activation: Activation::None,
+    }) = drafts[index].kind
+    else {
+        return false;
+    };
+    let norm = match drafts.get(index + 1).map(|draft| &draft.kind) {
+        Some(DraftKind::Op(OpKind::Norm(norm))) => Some(*norm),
+        Some(DraftKind::Head) => program.head.norm,
+        _ => None,
+    };
+    let made = view(drafts[index].to);
+    norm.is_some_and(|norm| norm.statistics.is_some())
+        && view(drafts[index + 1].to) == made
+        && convs[conv].convolution.row_parts(&made.layout) > 0
 }
 
 fn head_step(
@@ -125,7 +182,11 @@ fn head_step(
         Some(conv) => voxels.saturating_mul(convs[conv].flops_per_voxel),
         None => (source.layout.len() as u64).saturating_mul(FLOPS_PER_MOVED_FLOAT),
     };
-    HeadStep { source, cost }
+    HeadStep {
+        source,
+        gathered: false,
+        cost,
+    }
 }
 
 fn draft_steps<'a>(graph: &Graph, program: &'a Program, homes: &[Home]) -> Vec<Draft<'a>> {
@@ -466,7 +527,7 @@ fn finish_step(
     draft: &Draft<'_>,
     convs: &[PackedConv],
     (from, to): (View, View),
-    ring: Option<Ring>,
+    share: Share,
 ) -> Step {
     let across = |to: View, work: Across| StepKind::Across { from, to, work };
     let kind = match draft.kind {
@@ -486,15 +547,28 @@ fn finish_step(
         DraftKind::CopyPart { first_channel, .. } => {
             across(to, Across::CopyChannels { first_channel })
         }
-        DraftKind::Op(&OpKind::Conv { conv, activation }) => match ring {
-            Some(ring) => StepKind::Rolling {
-                from,
-                to,
+        DraftKind::Op(&OpKind::Conv { conv, activation }) => {
+            let conv = ConvStep {
                 conv,
                 activation,
-                ring,
+                gather: share.gathers,
+            };
+            match share.ring {
+                Some(ring) => StepKind::Rolling {
+                    from,
+                    to,
+                    conv,
+                    ring,
+                },
+                None => across(to, Across::Conv(conv)),
+            }
+        }
+        DraftKind::Op(&OpKind::Norm(op)) => StepKind::Within {
+            at: to,
+            work: Within::Norm {
+                op,
+                gathered: share.gathered,
             },
-            None => across(to, Across::Conv { conv, activation }),
         },
         DraftKind::Op(op) => finish_op(op, from, to),
         DraftKind::Clear | DraftKind::Head => StepKind::Within {
@@ -516,7 +590,6 @@ fn finish_op(op: &OpKind, from: View, to: View) -> StepKind {
     let across = |work: Across| StepKind::Across { from, to, work };
     let within = |work: Within| StepKind::Within { at: to, work };
     match *op {
-        OpKind::Norm(norm) => within(Within::Norm(norm)),
         OpKind::Activate(activation) => within(Within::Activate(activation)),
         OpKind::Softmax => within(Within::Softmax),
         OpKind::Add(activation) => across(Across::Add(activation)),
@@ -527,7 +600,7 @@ fn finish_op(op: &OpKind, from: View, to: View) -> StepKind {
             StepKind::CopyForward { from, to, margin }
         }
         OpKind::Crop { margin } => across(Across::Copy { margin }),
-        // A convolution is finished by the caller; a concat itself is never drafted, only its parts are.
-        OpKind::Conv { .. } | OpKind::Concat => within(Within::Clear),
+        // Convolutions and norms are finished by the caller; a concat itself is never drafted, only its parts are.
+        OpKind::Conv { .. } | OpKind::Norm(_) | OpKind::Concat => within(Within::Clear),
     }
 }

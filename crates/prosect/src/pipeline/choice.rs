@@ -61,35 +61,33 @@ pub(crate) fn best(
     if fitting.is_empty() {
         return Err(no_model(listed, subject.modality));
     }
-    match wanted {
-        Some(wanted) => best_for(listed, &mut fitting, wanted),
-        None => {
-            // What looks only where a coarser model has found something is not for a whole image.
-            let whole = |l: &&&Listed| !needs_a_crop(&l.manifest);
-            let chosen = fitting.iter().filter(whole).max_by_key(|l| rank(l));
-            let chosen = chosen.ok_or_else(|| no_model(listed, subject.modality))?;
-            let others: Vec<&str> = fitting
-                .iter()
-                .map(|l| l.manifest.name.as_str())
-                .filter(|name| *name != chosen.manifest.name)
-                .collect();
-            let compared = if others.is_empty() {
-                "the only one".to_owned()
-            } else {
-                format!("preferred to {}", others.join(", "))
-            };
-            let because = format!(
-                "model {}: {} on {}, {compared}",
-                chosen.manifest.name,
-                counted(chosen.manifest.structures.len()),
-                subject.modality,
-            );
-            Ok(Best {
-                names: vec![chosen.manifest.name.clone()],
-                because,
-            })
-        }
+    if let Some(wanted) = wanted {
+        return best_for(listed, &mut fitting, wanted);
     }
+    // What looks only where a coarser model has found something is not for a whole image.
+    let whole = |l: &&&Listed| !needs_a_crop(&l.manifest);
+    let chosen = fitting.iter().filter(whole).max_by_key(|l| rank(l));
+    let chosen = chosen.ok_or_else(|| no_model(listed, subject.modality))?;
+    let others: Vec<&str> = fitting
+        .iter()
+        .map(|l| l.manifest.name.as_str())
+        .filter(|name| *name != chosen.manifest.name)
+        .collect();
+    let compared = if others.is_empty() {
+        "the only one".to_owned()
+    } else {
+        format!("preferred to {}", others.join(", "))
+    };
+    let because = format!(
+        "model {}: {} on {}, {compared}",
+        chosen.manifest.name,
+        counted(chosen.manifest.structures.len()),
+        subject.modality,
+    );
+    Ok(Best {
+        names: vec![chosen.manifest.name.clone()],
+        because,
+    })
 }
 
 /// The models that together draw everything wanted, each time the one that draws most of the rest.

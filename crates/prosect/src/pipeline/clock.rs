@@ -117,7 +117,7 @@ fn iso_8601(time: SystemTime) -> String {
     )
 }
 
-/// User and system time of this process, where `/proc` tells (proc_pid_stat(5): fields 14 and 15, in
+/// User and system time of this process, where `/proc` tells (`proc_pid_stat(5)`: fields 14 and 15, in
 /// hundredths of a second on every Linux that we run on).
 fn cpu_seconds() -> Option<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;

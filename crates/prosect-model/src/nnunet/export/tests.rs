@@ -156,8 +156,7 @@ impl Scene {
                 values[rounded.iter().position(|l| *l == best).unwrap()]
             }
             Heads::Regions(values) => (values.iter().zip(&rounded))
-                .filter(|(_, l)| is_inside(**l, Precision::Half))
-                .next_back()
+                .rfind(|(_, l)| is_inside(**l, Precision::Half))
                 .map_or(0, |(value, _)| *value),
         }
     }

@@ -5,6 +5,7 @@ use proptest::test_runner::RngSeed;
 
 use super::{ConvGeometry, Convolution};
 use crate::control::RunControl;
+use crate::cpu::finish::Finish;
 use crate::cpu::layout::{LANES, Layout};
 use crate::cpu::team::Team;
 use crate::isa::Isa;
@@ -275,6 +276,7 @@ fn run(conv: &Convolution, case: &Case, data: &Data, threads: usize) -> Vec<f32>
         &mut scratch,
         (&input, &in_layout),
         (&mut output, &out_layout),
+        &Finish::nothing(),
         1,
     )
     .unwrap();

@@ -8,6 +8,7 @@ use std::ops::Range;
 use super::grid::Grid;
 use super::{Unit, WinogradConv};
 use crate::cpu::arch::winograd::{self as kernels, Products, RowsIn, RowsOut, Runs, TILE, TilesIn};
+use crate::cpu::finish::Finish;
 use crate::cpu::layout::{LANES, Layout};
 
 /// How many tiles are computed together, and the scratch that this takes.
@@ -62,6 +63,11 @@ impl BatchShape {
         }
     }
 
+    /// Pieces in which each row is finished.
+    pub(super) fn parts(&self, grid: &Grid) -> usize {
+        grid.runs.div_ceil(self.runs)
+    }
+
     pub(super) fn scratch_len(&self) -> usize {
         self.places * (self.in_stride + self.out_stride) + self.tiles_len + self.products_len
     }
@@ -80,6 +86,7 @@ pub(super) struct Work<'a> {
     pub(super) shape: &'a BatchShape,
     pub(super) input: (&'a [f32], &'a Layout),
     pub(super) out_layout: &'a Layout,
+    pub(super) finish: &'a Finish<'a>,
 }
 
 /// Rows and runs of one batch.
@@ -316,7 +323,7 @@ impl Work<'_> {
                 let start = self.out_layout.row_in_plane(h) + first * LANES - strip_start;
                 let apart = grid.dilation[1] * self.out_layout.row_stride();
                 let has_second = h + grid.dilation[1] < grid.shape[1];
-                let [a, b] = strips.map(|strip| match strip.as_deref_mut() {
+                let [mut a, mut b] = strips.map(|strip| match strip.as_deref_mut() {
                     Some(strip) if has_second => {
                         let (front, back) = strip.split_at_mut(start + apart);
                         (Some(&mut front[start..]), Some(back))
@@ -333,9 +340,19 @@ impl Work<'_> {
                         stride: self.shape.out_stride,
                         len,
                         bias: &self.conv.bias[block],
-                        output: [a.0, a.1, b.0, b.1],
+                        output: [&mut a.0, &mut a.1, &mut b.0, &mut b.1]
+                            .map(|row| row.as_deref_mut()),
                     },
                 );
+                let part = batch.first_run / self.shape.runs;
+                let d = grid.planes[plane];
+                for (d, rows) in [(d, a), (d + grid.dilation[0], b)] {
+                    for (h, row) in [(h, rows.0), (h + grid.dilation[1], rows.1)] {
+                        if let Some(row) = row {
+                            self.finish.row(block, d, h, part, &mut row[..len]);
+                        }
+                    }
+                }
             }
         }
     }

@@ -79,7 +79,7 @@ fn the_model_that_draws_most_is_taken_and_what_nobody_measured_is_not() {
     check_best(&[liver(), two.clone()], None, Ok(&["two"]));
     check_best(&[liver(), untested.clone()], None, Ok(&["liver-ct"]));
     check_best(
-        &[untested.clone()],
+        std::slice::from_ref(&untested),
         None,
         Err("no model here was made for CT"),
     );

@@ -181,11 +181,7 @@ fn a_body_of_117_structures_becomes_a_case() {
             .len();
         assert_eq!(bytes, file.bytes, "{}", file.path);
     }
-    let n_stl = case
-        .files
-        .iter()
-        .filter(|f| f.path.ends_with(".stl"))
-        .count();
+    let n_stl = case.files.iter().filter(|f| f.what.contains("STL")).count();
     assert!(n_stl >= 100, "{n_stl} STL files");
     assert!(case.files.iter().any(|f| f.path == "segmentation.seg.dcm"));
     println!(
