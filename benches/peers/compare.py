@@ -22,7 +22,7 @@ import numpy as np
 import networks
 
 HERE = Path(__file__).resolve().parent
-RELEASE = networks.ROOT / "target/release"
+RELEASE = Path(os.environ.get("PROSECT_RELEASE", networks.ROOT / "target/release"))
 PEERS = ["openvino", "onnxruntime", "torch"]
 
 

@@ -168,6 +168,7 @@ def test_only_what_is_wanted_is_drawn(run_prosect, models_home, series, tmp_path
     case = Case(out, run)
     assert [s["name"] for s in case.record["structures"]] == ["structure_2"]
     assert set(np.unique(case.label_array)) <= {0, 2}
+    assert case.record["parameters"]["structures"] == ["structure_2"]
 
 
 @pytest.mark.parametrize(

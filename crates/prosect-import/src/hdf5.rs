@@ -2,8 +2,10 @@
 //! the shipped models' networks. Such a file holds no network, so that any other is refused.
 
 mod format;
+mod values;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use prosect_base::{Cancel, Progress};
 use prosect_model::{FileRef, Manifest, ModelStore, Recipe};
@@ -76,8 +78,9 @@ pub(crate) fn find(source: &Source) -> Option<String> {
             .is_ok_and(|bytes| format::is_hdf5(&bytes))
     };
     let named = |file: &&String| {
-        let name = file.to_ascii_lowercase();
-        source.files().len() == 1 || name.ends_with(".hdf5") || name.ends_with(".h5")
+        let name = Path::new(file.as_str()).extension();
+        let named = name.is_some_and(|e| ["hdf5", "h5"].iter().any(|n| e.eq_ignore_ascii_case(n)));
+        named || source.files().len() == 1
     };
     source.files().iter().filter(named).find(is_hdf5).cloned()
 }
@@ -94,7 +97,7 @@ pub(crate) fn import(
     let mut arrays = format::read(file, &source.read(file, MAX_BYTES)?)?;
     cancel.check()?;
     let voxel_mm = arrays.remove("header/voxel_size");
-    let n_convs = (1..)
+    let n_convs = (1..=arrays.len())
         .take_while(|n| arrays.contains_key(&kernel(*n)))
         .count();
     let known = NETWORKS.iter().find(|(_, names)| names.len() == n_convs);

@@ -3,6 +3,8 @@
 //! without the parts that are known from the file.
 
 mod network;
+mod norm;
+mod attribute;
 mod protobuf;
 
 use std::fs;
@@ -56,12 +58,12 @@ pub(crate) fn import(
     let mut table = manifest(source, file, options)?;
     let kind = kind(&table)?;
     let mut notes = Vec::new();
-    if kind == "nnunet" {
-        if let Some(op) = network.drop_last_activation() {
-            notes.push(format!(
-                "the last {op} was left out: Prosect does it itself"
-            ));
-        }
+    if kind == "nnunet"
+        && let Some(op) = network.drop_last_activation()
+    {
+        notes.push(format!(
+            "the last {op} was left out: Prosect does it itself"
+        ));
     }
     let Network {
         description,

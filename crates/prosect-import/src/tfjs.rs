@@ -35,7 +35,7 @@ pub(crate) fn recognizes(source: &Source) -> bool {
 /// The description's path: `model.json` before other names.
 fn description(source: &Source) -> Option<String> {
     let is_model = |file: &&String| {
-        file.ends_with(".json")
+        is_json(file)
             && source
                 .read(file, MAX_JSON_BYTES)
                 .ok()
@@ -48,6 +48,12 @@ fn description(source: &Source) -> Option<String> {
     let named = |file: &&String| file.rsplit('/').next() == Some("model.json");
     let first = files.iter().filter(named).find(is_model);
     first.or_else(|| files.iter().find(is_model)).cloned()
+}
+
+fn is_json(file: &str) -> bool {
+    Path::new(file)
+        .extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("json"))
 }
 
 /// Makes a model of what [`recognizes`] has found.
@@ -168,7 +174,7 @@ fn names(
 ) -> Result<Vec<ManifestStructure>, ImportError> {
     let is_map = |file: &&String| {
         let (beside, name) = file.rsplit_once('/').unwrap_or(("", file));
-        beside == folder && name.starts_with("colormap") && name.ends_with(".json")
+        beside == folder && name.starts_with("colormap") && is_json(name)
     };
     let numbered = |labels: &[String]| -> Vec<(u16, String)> {
         labels

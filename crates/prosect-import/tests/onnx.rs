@@ -42,10 +42,16 @@ fn shared(path: &str) -> Option<PathBuf> {
 const SMALL: &str = include_str!("../src/onnx/manifest.toml");
 
 fn here(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests")
+        .join(name)
 }
 
-fn try_import(models: &Path, file: &Path, manifest: Option<&str>) -> Result<ImportReport, ImportError> {
+fn try_import(
+    models: &Path,
+    file: &Path,
+    manifest: Option<&str>,
+) -> Result<ImportReport, ImportError> {
     let folder = tempfile::tempdir().unwrap();
     let options = ImportOptions {
         manifest: manifest.map(|text| {
@@ -62,11 +68,16 @@ fn try_import(models: &Path, file: &Path, manifest: Option<&str>) -> Result<Impo
 fn run(folder: &Path, shape: [usize; 3], values: Vec<f32>) -> Tensor {
     let text = fs::read_to_string(folder.join("network.json")).unwrap();
     let bytes = fs::read(folder.join("weights.safetensors")).unwrap();
-    let (graph, weights) = (Graph::from_json(&text).unwrap(), Weights::from_safetensors(&bytes).unwrap());
+    let (graph, weights) = (
+        Graph::from_json(&text).unwrap(),
+        Weights::from_safetensors(&bytes).unwrap(),
+    );
     let network = Network::load(&graph, &weights, Isa::detect()).unwrap();
     let plan = network.plan(shape).unwrap();
     let input = Tensor::new(1, shape, values).unwrap();
-    network.run(&plan, &input, &RunControl::with_threads(2)).unwrap()
+    network
+        .run(&plan, &input, &RunControl::with_threads(2))
+        .unwrap()
 }
 
 fn pattern(shape: [usize; 3]) -> Vec<f32> {
@@ -84,7 +95,9 @@ fn pattern(shape: [usize; 3]) -> Vec<f32> {
 
 fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
-    a.iter().zip(b).fold(0.0, |most: f32, (a, b)| most.max((a - b).abs()))
+    a.iter()
+        .zip(b)
+        .fold(0.0, |most: f32, (a, b)| most.max((a - b).abs()))
 }
 
 #[test]
@@ -92,10 +105,15 @@ fn every_supported_operation_answers_as_in_onnx_runtime() {
     let models = tempfile::tempdir().unwrap();
     let report = try_import(models.path(), &here("small.onnx"), Some(SMALL)).unwrap();
     assert_eq!(report.manifest.name, "my-model");
-    assert!(report.notes.iter().any(|n| n.contains("softmax")), "{:?}", report.notes);
+    assert!(
+        report.notes.iter().any(|n| n.contains("softmax")),
+        "{:?}",
+        report.notes
+    );
     let output = run(&report.folder, [16, 12, 20], pattern([16, 12, 20]));
     assert_eq!(output.shape(), [14, 12, 16]);
-    let expected: Vec<f32> = fs::read(here("small_onnx_logits.f32")).unwrap()
+    let expected: Vec<f32> = fs::read(here("small_onnx_logits.f32"))
+        .unwrap()
         .chunks_exact(4)
         .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
         .collect();
@@ -126,7 +144,8 @@ fn the_liver_as_onnx_is_the_shipped_liver() {
     "#;
     let models = tempfile::tempdir().unwrap();
     let report = try_import(models.path(), &file, Some(manifest)).unwrap();
-    let [ours, shipped] = [report.folder, folder].map(|folder| run(&folder, [54; 3], pattern([54; 3])));
+    let [ours, shipped] =
+        [report.folder, folder].map(|folder| run(&folder, [54; 3], pattern([54; 3])));
     // The same numbers in the same order of operations.
     assert_eq!(ours.values(), shipped.values());
 }
@@ -135,13 +154,21 @@ fn the_liver_as_onnx_is_the_shipped_liver() {
 fn what_is_missing_or_not_supported_is_named() {
     let models = tempfile::tempdir().unwrap();
     let refused = |file: &Path, manifest: Option<&str>| {
-        try_import(models.path(), file, manifest).unwrap_err().to_string()
+        try_import(models.path(), file, manifest)
+            .unwrap_err()
+            .to_string()
     };
     let error = refused(&here("small.onnx"), None);
-    assert!(error.contains("--manifest FILE.toml") && error.contains("spacing_mm"), "{error}");
+    assert!(
+        error.contains("--manifest FILE.toml") && error.contains("spacing_mm"),
+        "{error}"
+    );
     let error = refused(&here("refused.onnx"), Some(SMALL));
     assert!(error.starts_with("node /odd/Tanh (Tanh)"), "{error}");
-    let error = refused(&here("small.onnx"), Some(&SMALL.replace("[0, 1] }", "[0, 1, 2] }")));
+    let error = refused(
+        &here("small.onnx"),
+        Some(&SMALL.replace("[0, 1] }", "[0, 1, 2] }")),
+    );
     assert!(error.contains("label"), "{error}");
     let bytes = fs::read(here("small.onnx")).unwrap();
     let folder = tempfile::tempdir().unwrap();

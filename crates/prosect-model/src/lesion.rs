@@ -69,15 +69,13 @@ pub(crate) fn segment(
     let mut found = Vec::new();
     if let (Some(probability), Some(seen)) = (&probability, &seen) {
         let undo = ResampleUndo::to(case.image.grid());
-        if let Some((region, probability)) = undo.undo(probability) {
-            if probability.values().iter().any(|p| *p >= HALF) {
-                found.push(StructureOutput {
-                    name: structure.structure.name.clone(),
-                    region,
-                    probability,
-                });
-            }
-        }
+        let restored = undo.undo(probability);
+        let restored = restored.filter(|(_, p)| p.values().iter().any(|p| *p >= HALF));
+        found.extend(restored.map(|(region, probability)| StructureOutput {
+            name: structure.structure.name.clone(),
+            region,
+            probability,
+        }));
         fill_confidence(&mut confidence, &undo, seen, found.first());
     }
     let findings = finding::findings(recipe, structure, found.first(), organ);

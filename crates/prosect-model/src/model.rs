@@ -12,8 +12,8 @@ use crate::error::ModelError;
 use crate::files::{ModelFiles, hexadecimal};
 use crate::manifest::{FileRef, LiverRecipe, Manifest, Recipe, SelfTest};
 use crate::nnunet;
-use crate::totalsegmentator;
 use crate::segment::SegmentOptions;
+use crate::totalsegmentator;
 
 /// A manifest with its files, all checksums verified once.
 #[derive(Debug)]

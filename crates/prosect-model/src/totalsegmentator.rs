@@ -103,7 +103,7 @@ enum Place {
     /// In the whole image.
     Whole,
     /// In a box; with the voxels near which labels are kept, where the task says so.
-    Box(IndexBox, Option<Volume<bool>>),
+    Region(IndexBox, Option<Box<Volume<bool>>>),
     /// Nowhere: the coarse model found nothing.
     Nowhere(ModelFinding),
 }
@@ -135,7 +135,7 @@ impl<'a> Job<'a> {
         let whole = IndexBox::whole(self.source());
         let (region, near, cropped) = match place {
             Place::Whole => (whole, None, false),
-            Place::Box(region, near) => (region, near, true),
+            Place::Region(region, near) => (region, near, true),
             Place::Nowhere(finding) => {
                 findings.push(finding);
                 return Ok(self.nothing(findings));
@@ -187,7 +187,7 @@ impl<'a> Job<'a> {
     fn refine(
         &self,
         merged: &mut Merged,
-        near: Option<Volume<bool>>,
+        near: Option<Box<Volume<bool>>>,
         trail: &mut Trail<'_>,
         depth: usize,
     ) -> Result<(), ModelError> {
@@ -302,7 +302,7 @@ impl<'a> Job<'a> {
             }
             _ => None,
         };
-        Ok(Place::Box(region, near))
+        Ok(Place::Region(region, near.map(Box::new)))
     }
 
     /// The voxels of another model's structure.

@@ -9,6 +9,7 @@
 mod arena;
 mod build;
 mod home;
+mod place;
 
 use std::sync::Arc;
 

@@ -6,20 +6,19 @@
 //! file that points in circles ends at a limit.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 
 use crate::error::ImportError;
 use crate::write::Array;
 
 const SIGNATURE: &[u8] = b"\x89HDF\r\n\x1a\n";
 /// An address that says that nothing was stored.
-const UNDEFINED: u64 = u64::MAX;
+pub(super) const UNDEFINED: u64 = u64::MAX;
 /// Objects, nodes of trees and messages that are looked at in one file.
 const MAX_STEPS: usize = 200_000;
 const MAX_DEPTH: usize = 32;
 const MAX_RANK: usize = 16;
 /// Values of one dataset: 1 GB of f32.
-const MAX_VALUES: u64 = 1 << 28;
+pub(super) const MAX_VALUES: u64 = 1 << 28;
 
 /// Whether bytes begin as an HDF5 file does.
 pub(super) fn is_hdf5(bytes: &[u8]) -> bool {
@@ -39,21 +38,21 @@ pub(super) fn read(what: &str, bytes: &[u8]) -> Result<BTreeMap<String, Array>, 
     Ok(file.arrays)
 }
 
-struct File<'a> {
-    what: &'a str,
+pub(super) struct File<'a> {
+    pub(super) what: &'a str,
     bytes: &'a [u8],
     steps: usize,
     arrays: BTreeMap<String, Array>,
 }
 
 /// A message of an object header.
-struct Message<'a> {
+pub(super) struct Message<'a> {
     kind: u16,
     data: &'a [u8],
 }
 
 /// How a dataset's values are stored.
-enum Layout<'a> {
+pub(super) enum Layout<'a> {
     Compact(&'a [u8]),
     Contiguous { address: u64, n_bytes: u64 },
     Chunked { address: u64, chunk: Vec<u64> },
@@ -61,26 +60,26 @@ enum Layout<'a> {
 
 /// What a dataset is before its values are read.
 #[derive(Default)]
-struct Dataset<'a> {
-    shape: Option<Vec<u64>>,
-    element_bytes: Option<usize>,
-    layout: Option<Layout<'a>>,
-    filters: Vec<u16>,
+pub(super) struct Dataset<'a> {
+    pub(super) shape: Option<Vec<u64>>,
+    pub(super) element_bytes: Option<usize>,
+    pub(super) layout: Option<Layout<'a>>,
+    pub(super) filters: Vec<u16>,
 }
 
 /// Reads numbers one after the other, little-endian.
-struct Cursor<'a> {
-    rest: &'a [u8],
+pub(super) struct Cursor<'a> {
+    pub(super) rest: &'a [u8],
 }
 
 impl<'a> Cursor<'a> {
-    fn take(&mut self, n: usize) -> Option<&'a [u8]> {
+    pub(super) fn take(&mut self, n: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.rest.split_at_checked(n)?;
         self.rest = rest;
         Some(taken)
     }
 
-    fn number(&mut self, n_bytes: usize) -> Option<u64> {
+    pub(super) fn number(&mut self, n_bytes: usize) -> Option<u64> {
         let taken = self.take(n_bytes)?;
         Some(
             taken
@@ -100,15 +99,15 @@ impl<'a> Cursor<'a> {
 }
 
 impl<'a> File<'a> {
-    fn malformed(&self, reason: impl Into<String>) -> ImportError {
+    pub(super) fn malformed(&self, reason: impl Into<String>) -> ImportError {
         ImportError::malformed(self.what, reason)
     }
 
-    fn unsupported(&self, reason: impl Into<String>) -> ImportError {
+    pub(super) fn unsupported(&self, reason: impl Into<String>) -> ImportError {
         ImportError::unsupported(self.what, reason)
     }
 
-    fn cut(&self) -> ImportError {
+    pub(super) fn cut(&self) -> ImportError {
         self.malformed("it ends within a record, or a record points beyond its end")
     }
 
@@ -121,7 +120,7 @@ impl<'a> File<'a> {
         Ok(())
     }
 
-    fn at(&self, address: u64) -> Result<Cursor<'a>, ImportError> {
+    pub(super) fn at(&self, address: u64) -> Result<Cursor<'a>, ImportError> {
         let start = usize::try_from(address)
             .ok()
             .and_then(|a| self.bytes.get(a..));
@@ -338,7 +337,7 @@ impl<'a> File<'a> {
     }
 
     /// The children of the lowest nodes of a tree, with their keys of `key_bytes`.
-    fn leaves(
+    pub(super) fn leaves(
         &mut self,
         root: u64,
         kind: u8,
@@ -469,206 +468,12 @@ impl<'a> File<'a> {
         }
         Ok(filters)
     }
-
-    fn values(&mut self, path: &str, dataset: Dataset<'a>) -> Result<Array, ImportError> {
-        let shape = dataset
-            .shape
-            .ok_or_else(|| self.malformed(format!("the dataset {path} has no shape")))?;
-        let element_bytes = dataset.element_bytes.unwrap_or(4);
-        let n_values = shape
-            .iter()
-            .try_fold(1_u64, |n, extent| n.checked_mul(*extent));
-        let Some(n_values) = n_values.filter(|n| *n <= MAX_VALUES) else {
-            let reason =
-                format!("the dataset {path} has shape {shape:?}, more than {MAX_VALUES} values");
-            return Err(ImportError::limit(self.what, reason));
-        };
-        let wanted = n_values as usize * element_bytes;
-        let what = self.what;
-        let lacking =
-            || ImportError::malformed(what, format!("the values of {path} are not all there"));
-        let bytes: std::borrow::Cow<'_, [u8]> = match dataset.layout {
-            Some(Layout::Compact(bytes)) => bytes.into(),
-            Some(Layout::Contiguous { address, n_bytes }) if address != UNDEFINED => {
-                let mut cursor = self.at(address)?;
-                let n = usize::try_from(n_bytes).map_err(|_| lacking())?;
-                cursor.take(n).ok_or_else(lacking)?.into()
-            }
-            Some(Layout::Chunked { address, chunk }) if address != UNDEFINED => self
-                .chunks(
-                    path,
-                    &shape,
-                    (&chunk, address),
-                    element_bytes,
-                    &dataset.filters,
-                )?
-                .into(),
-            _ => return Err(lacking()),
-        };
-        if bytes.len() < wanted {
-            return Err(lacking());
-        }
-        let values = match element_bytes {
-            4 => bytes[..wanted]
-                .chunks_exact(4)
-                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-                .collect(),
-            _ => bytes[..wanted]
-                .chunks_exact(8)
-                .map(|b| {
-                    f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as f32
-                })
-                .collect(),
-        };
-        let shape = shape.iter().map(|n| *n as usize).collect();
-        Ok(Array { shape, values })
-    }
-
-    /// Puts a dataset together from its chunks.
-    fn chunks(
-        &mut self,
-        path: &str,
-        shape: &[u64],
-        (chunk, address): (&[u64], u64),
-        element_bytes: usize,
-        filters: &[u16],
-    ) -> Result<Vec<u8>, ImportError> {
-        let lacking = format!("the values of {path} are not all there");
-        let n_chunk = chunk
-            .iter()
-            .try_fold(element_bytes as u64, |n, extent| n.checked_mul(*extent));
-        let n_chunk = n_chunk.filter(|n| *n > 0 && *n <= 8 * MAX_VALUES);
-        let (Some(n_chunk), true) = (n_chunk, chunk.len() == shape.len()) else {
-            return Err(self.malformed(format!("the chunks of {path} do not fit it")));
-        };
-        let leaves = self.leaves(address, 1, 8 + 8 * (shape.len() + 1))?;
-        let grid = shape
-            .iter()
-            .zip(chunk)
-            .map(|(n, c)| n.div_ceil(*c))
-            .product::<u64>();
-        if (leaves.len() as u64) < grid {
-            return Err(self.malformed(lacking));
-        }
-        // Every chunk's bytes are there, or unpack to no more than a chunk has.
-        let mut stored = Vec::new();
-        for leaf in &leaves {
-            let mut key = Cursor { rest: leaf.key };
-            let cut = || self.cut();
-            let n = key.number(4).ok_or_else(cut)? as usize;
-            let mask = key.number(4).ok_or_else(cut)?;
-            let offset: Option<Vec<u64>> = (0..shape.len()).map(|_| key.number(8)).collect();
-            let raw = self.at(leaf.child)?.take(n).ok_or_else(cut)?;
-            let bytes = self.unfiltered(path, raw, (filters, mask), n_chunk, element_bytes)?;
-            stored.push((offset.ok_or_else(cut)?, bytes));
-        }
-        let total = shape.iter().product::<u64>() as usize * element_bytes;
-        let mut made = vec![0; total];
-        for (offset, bytes) in &stored {
-            if place_chunk(&mut made, shape, (chunk, offset), bytes, element_bytes).is_none() {
-                return Err(self.malformed(lacking));
-            }
-        }
-        Ok(made)
-    }
-
-    /// A chunk as it was before its filters.
-    fn unfiltered(
-        &self,
-        path: &str,
-        raw: &[u8],
-        (filters, mask): (&[u16], u64),
-        n_chunk: u64,
-        element_bytes: usize,
-    ) -> Result<Vec<u8>, ImportError> {
-        let mut bytes = raw.to_vec();
-        for (n, filter) in filters.iter().enumerate().rev() {
-            if mask >> n & 1 == 1 {
-                continue;
-            }
-            match filter {
-                1 => {
-                    let mut unpacked = Vec::new();
-                    // A checksum of another filter may follow the values.
-                    let read = flate2::read::ZlibDecoder::new(bytes.as_slice())
-                        .take(n_chunk + 4)
-                        .read_to_end(&mut unpacked);
-                    read.map_err(|error| self.malformed(format!("a chunk of {path}: {error}")))?;
-                    bytes = unpacked;
-                }
-                2 => bytes = unshuffled(&bytes, element_bytes),
-                3 => {
-                    let without = bytes.len().saturating_sub(4);
-                    bytes.truncate(without);
-                }
-                other => {
-                    let reason = format!(
-                        "{path} is packed by filter {other}; deflate and shuffle are supported"
-                    );
-                    return Err(self.unsupported(reason));
-                }
-            }
-        }
-        if (bytes.len() as u64) < n_chunk {
-            return Err(self.malformed(format!("a chunk of {path} is too short")));
-        }
-        Ok(bytes)
-    }
 }
 
 /// A lowest child of a tree.
-struct Leaf<'a> {
-    key: &'a [u8],
-    child: u64,
-}
-
-/// First all first bytes, then all second ones: back to whole elements.
-fn unshuffled(bytes: &[u8], element_bytes: usize) -> Vec<u8> {
-    let n = bytes.len() / element_bytes;
-    let mut made = bytes.to_vec();
-    for (e, element) in made.chunks_exact_mut(element_bytes).enumerate() {
-        for (b, byte) in element.iter_mut().enumerate() {
-            *byte = bytes[b * n + e];
-        }
-    }
-    made
-}
-
-/// Copies a chunk, row by row, to its place; what reaches beyond the dataset is left out.
-fn place_chunk(
-    made: &mut [u8],
-    shape: &[u64],
-    (chunk, offset): (&[u64], &[u64]),
-    bytes: &[u8],
-    element_bytes: usize,
-) -> Option<()> {
-    let last = shape.len().checked_sub(1)?;
-    let n_rows = chunk[..last].iter().product::<u64>();
-    let length = chunk[last].min(shape[last].checked_sub(offset[last])?) as usize * element_bytes;
-    'rows: for row in 0..n_rows {
-        let mut left = row;
-        let (mut to, mut stride) = (0_u64, 1_u64);
-        for axis in (0..=last).rev() {
-            let within = if axis == last {
-                0
-            } else {
-                let within = left % chunk[axis];
-                left /= chunk[axis];
-                within
-            };
-            let index = offset[axis].checked_add(within)?;
-            if index >= shape[axis] {
-                continue 'rows;
-            }
-            to += index * stride;
-            stride *= shape[axis];
-        }
-        let from = row as usize * chunk[last] as usize * element_bytes;
-        let to = to as usize * element_bytes;
-        made.get_mut(to..to + length)?
-            .copy_from_slice(bytes.get(from..from + length)?);
-    }
-    Some(())
+pub(super) struct Leaf<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) child: u64,
 }
 
 #[cfg(test)]

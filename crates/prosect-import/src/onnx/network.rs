@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::description::Description;
 use crate::error::ImportError;
+use crate::onnx::attribute::{float, int, ints, pads, refuse, shortest, text, three};
 use crate::onnx::protobuf::{Attribute, Model, Node, Tensor};
 
 const OPSETS: std::ops::RangeInclusive<u64> = 9..=21;
@@ -30,7 +31,7 @@ impl Network {
 
 /// A value of the graph.
 #[derive(Clone, Debug)]
-enum Made {
+pub(super) enum Made {
     /// A tensor that runs through the network, with its channels; `pad` voxels of zeros around it
     /// are still to be added, by the convolution that reads it.
     Tensor {
@@ -47,7 +48,7 @@ enum Made {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum NormStep {
+pub(super) enum NormStep {
     Mean,
     Centered,
     Squared,
@@ -56,10 +57,10 @@ enum NormStep {
     Steadied { epsilon: f64 },
 }
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     description: Description,
-    constants: BTreeMap<String, Tensor<'a>>,
-    values: HashMap<String, Made>,
+    pub(super) constants: BTreeMap<String, Tensor<'a>>,
+    pub(super) values: HashMap<String, Made>,
     used: usize,
 }
 
@@ -94,15 +95,13 @@ pub(super) fn describe(model: Model<'_>) -> Result<Network, ImportError> {
         );
         return Err(ImportError::unsupported(file, reason));
     };
-    let channels = match shape.as_slice() {
-        [_, channels @ 1..=64, _, _, _] => *channels as usize,
-        _ => {
-            let reason = format!(
-                "its input {input} has shape {shape:?}; [batch, channels, d, h, w] with known channels is supported"
-            );
-            return Err(ImportError::unsupported(file, reason));
-        }
+    let [_, channels @ 1..=64, _, _, _] = shape.as_slice() else {
+        let reason = format!(
+            "its input {input} has shape {shape:?}; [batch, channels, d, h, w] with known channels is supported"
+        );
+        return Err(ImportError::unsupported(file, reason));
     };
+    let channels = *channels as usize;
     let mut reader = Reader {
         description: Description::new(AXES, channels),
         constants,
@@ -132,18 +131,6 @@ pub(super) fn describe(model: Model<'_>) -> Result<Network, ImportError> {
             format!("no node makes its output {output}"),
         )),
     }
-}
-
-fn refuse(node: &Node<'_>, reason: impl Into<String>) -> ImportError {
-    let name = if node.name.is_empty() {
-        node.outputs.first()
-    } else {
-        Some(&node.name)
-    };
-    ImportError::unsupported(
-        format!("node {} ({})", name.map_or("", String::as_str), node.op),
-        reason,
-    )
 }
 
 impl<'a> Reader<'a> {
@@ -244,7 +231,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn integers(&self, node: &Node<'_>, n: usize) -> Result<Option<Vec<i64>>, ImportError> {
+    pub(super) fn integers(
+        &self,
+        node: &Node<'_>,
+        n: usize,
+    ) -> Result<Option<Vec<i64>>, ImportError> {
         match self.constant_input(node, n)? {
             None => Ok(None),
             Some(tensor) => match tensor.i64_values() {
@@ -278,7 +269,7 @@ impl<'a> Reader<'a> {
         Ok(Some((self.description.array(name, &found, values), found)))
     }
 
-    fn add(
+    pub(super) fn add(
         &mut self,
         node: &Node<'_>,
         op: &str,
@@ -556,205 +547,5 @@ impl<'a> Reader<'a> {
             channels,
             pad,
         })
-    }
-
-    fn is_norm_step(&self, node: &Node<'_>) -> bool {
-        node.inputs
-            .iter()
-            .any(|name| matches!(self.values.get(name), Some(Made::Norm { .. })))
-    }
-
-    /// A norm written out, as the liver's file has it: x - mean, its square's mean, the root, epsilon
-    /// added to the root or before it, and the division.
-    fn norm_step(&mut self, node: &Node<'_>) -> Result<Made, ImportError> {
-        let unknown = || {
-            refuse(
-                node,
-                "it is no step of a norm over the spatial axes: mean, subtraction, square, mean, root, epsilon, division",
-            )
-        };
-        let side = |n: usize| node.inputs.get(n).and_then(|name| self.values.get(name));
-        let scalar = |n: usize| -> Option<f64> {
-            let tensor = self.constants.get(node.inputs.get(n)?)?;
-            match tensor.f32_values().ok()?.as_slice() {
-                [value] => Some(shortest(*value)),
-                _ => None,
-            }
-        };
-        let over_space = || {
-            let axes = ints(node, "axes").or_else(|| self.integers(node, 1).ok().flatten());
-            axes.is_some_and(|axes| {
-                let mut axes: Vec<i64> = axes
-                    .iter()
-                    .map(|a| if *a < 0 { a + 5 } else { *a })
-                    .collect();
-                axes.sort_unstable();
-                axes == [2, 3, 4]
-            }) && int(node, "keepdims", 1) == 1
-        };
-        use NormStep::{Centered, Deviation, Mean, Squared, Steadied, Variance};
-        let (of, step, channels) = match (node.op.as_str(), side(0), side(1)) {
-            (
-                "ReduceMean",
-                Some(Made::Tensor {
-                    name,
-                    channels,
-                    pad: [0, 0, 0],
-                }),
-                _,
-            ) if over_space() => (name.clone(), Mean, *channels),
-            (
-                "ReduceMean",
-                Some(Made::Norm {
-                    of,
-                    step: Squared,
-                    channels,
-                }),
-                _,
-            ) if over_space() => (of.clone(), Variance, *channels),
-            (
-                "Sub",
-                Some(Made::Tensor { name, .. }),
-                Some(Made::Norm {
-                    of,
-                    step: Mean,
-                    channels,
-                }),
-            ) if name == of => (of.clone(), Centered, *channels),
-            (
-                "Mul",
-                Some(Made::Norm {
-                    of,
-                    step: Centered,
-                    channels,
-                }),
-                Some(Made::Norm {
-                    of: other,
-                    step: Centered,
-                    ..
-                }),
-            ) if of == other => (of.clone(), Squared, *channels),
-            (
-                "Sqrt",
-                Some(Made::Norm {
-                    of,
-                    step: Variance,
-                    channels,
-                }),
-                _,
-            ) => (of.clone(), Deviation, *channels),
-            (
-                "Add",
-                Some(Made::Norm {
-                    of,
-                    step: Deviation,
-                    channels,
-                }),
-                _,
-            ) => {
-                let epsilon = scalar(1).ok_or_else(unknown)?;
-                (of.clone(), Steadied { epsilon }, *channels)
-            }
-            (
-                "Div",
-                Some(Made::Norm {
-                    of, step: Centered, ..
-                }),
-                Some(Made::Norm {
-                    of: other,
-                    step: Steadied { epsilon },
-                    channels,
-                }),
-            ) if of == other => {
-                let (of, channels, epsilon) = (of.clone(), *channels, *epsilon);
-                let parameters =
-                    json!({"epsilon": epsilon, "epsilon_added_to": "standard_deviation"});
-                return self.add(node, "instance_norm", &[&of], parameters, channels);
-            }
-            _ => return Err(unknown()),
-        };
-        Ok(Made::Norm { of, step, channels })
-    }
-}
-
-/// The shortest decimal of an f32, as a f64: 0.01 and not 0.009999999776.
-fn shortest(value: f32) -> f64 {
-    value
-        .to_string()
-        .parse()
-        .unwrap_or_else(|_| f64::from(value))
-}
-
-fn attribute<'n, 'a>(node: &'n Node<'a>, key: &str) -> Option<&'n Attribute<'a>> {
-    node.attributes
-        .iter()
-        .find(|(name, _)| name == key)
-        .map(|(_, value)| value)
-}
-
-fn float(node: &Node<'_>, key: &str, default: f32) -> f32 {
-    match attribute(node, key) {
-        Some(Attribute::Float(value)) => *value,
-        _ => default,
-    }
-}
-
-fn int(node: &Node<'_>, key: &str, default: i64) -> i64 {
-    match attribute(node, key) {
-        Some(Attribute::Int(value)) => *value,
-        _ => default,
-    }
-}
-
-fn text(node: &Node<'_>, key: &str, default: &str) -> String {
-    match attribute(node, key) {
-        Some(Attribute::Text(value)) => value.clone(),
-        _ => default.to_owned(),
-    }
-}
-
-fn ints(node: &Node<'_>, key: &str) -> Option<Vec<i64>> {
-    match attribute(node, key) {
-        Some(Attribute::Ints(values)) => Some(values.clone()),
-        _ => None,
-    }
-}
-
-/// Three whole numbers, or the default for all.
-fn three(node: &Node<'_>, key: &str, default: usize) -> Result<[usize; 3], ImportError> {
-    let Some(values) = ints(node, key) else {
-        return Ok([default; 3]);
-    };
-    let sizes: Option<Vec<usize>> = values
-        .iter()
-        .map(|v| usize::try_from(*v).ok().filter(|v| *v <= 1 << 16))
-        .collect();
-    sizes
-        .and_then(|sizes| sizes.try_into().ok())
-        .ok_or_else(|| refuse(node, format!("its {key} are {values:?}, not three sizes")))
-}
-
-/// Zeros on each side, the same on both.
-fn pads(node: &Node<'_>) -> Result<[usize; 3], ImportError> {
-    let mode = text(node, "auto_pad", "NOTSET");
-    if mode != "NOTSET" && mode != "VALID" {
-        return Err(refuse(
-            node,
-            format!("its auto_pad is {mode}; numbers are supported"),
-        ));
-    }
-    let Some(values) = ints(node, "pads") else {
-        return Ok([0; 3]);
-    };
-    match values[..] {
-        [a, b, c, d, e, f]
-            if [a, b, c] == [d, e, f] && values.iter().all(|v| (0..=64).contains(v)) =>
-        {
-            Ok([a as usize, b as usize, c as usize])
-        }
-        _ => Err(refuse(
-            node,
-            format!("its pads are {values:?}; the same on both sides of three axes are supported"),
-        )),
     }
 }

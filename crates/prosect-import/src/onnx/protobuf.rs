@@ -184,7 +184,6 @@ pub(super) enum Attribute<'a> {
     Int(i64),
     Text(String),
     Ints(Vec<i64>),
-    Floats(Vec<f32>),
     Tensor(Box<Tensor<'a>>),
     Other,
 }
@@ -287,7 +286,7 @@ fn node(bytes: &[u8]) -> Result<Node<'_>, ImportError> {
 fn attribute(bytes: &[u8]) -> Result<(String, Attribute<'_>), ImportError> {
     let mut name = String::new();
     let mut value = Attribute::Other;
-    let (mut floats, mut ints) = (Vec::new(), Vec::new());
+    let mut ints = Vec::new();
     let mut fields = Fields { rest: bytes };
     while let Some((number, field)) = fields.next()? {
         match (number, field) {
@@ -296,15 +295,12 @@ fn attribute(bytes: &[u8]) -> Result<(String, Attribute<'_>), ImportError> {
             (3, Field::Number(n)) => value = Attribute::Int(n as i64),
             (4, Field::Bytes(bytes)) => value = Attribute::Text(text(bytes)),
             (5, Field::Bytes(bytes)) => value = Attribute::Tensor(Box::new(Tensor::parse(bytes)?)),
-            (7, field) => push_floats(&field, &mut floats),
             (8, field) => push_numbers(&field, &mut ints)?,
             _ => {}
         }
     }
     if !ints.is_empty() {
         value = Attribute::Ints(ints);
-    } else if !floats.is_empty() {
-        value = Attribute::Floats(floats);
     }
     Ok((name, value))
 }

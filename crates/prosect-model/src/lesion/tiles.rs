@@ -27,7 +27,7 @@ fn starts(extent: usize, tile: usize) -> Vec<isize> {
         return vec![-((tile - extent).div_ceil(2) as isize)];
     }
     let mut starts: Vec<isize> = (0..extent / tile).map(|n| (n * tile) as isize).collect();
-    if extent % tile != 0 {
+    if !extent.is_multiple_of(tile) {
         starts.push((extent - tile) as isize);
     }
     starts

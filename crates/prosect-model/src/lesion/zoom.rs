@@ -54,7 +54,8 @@ impl Target {
     }
 
     /// Its voxels along each axis.
-    pub(super) fn shape(&self) -> [usize; 3] {
+    #[cfg(test)]
+    fn shape(&self) -> [usize; 3] {
         self.shape
     }
 
@@ -96,7 +97,7 @@ impl Target {
         outside: f32,
     ) -> Result<Volume<f32>, ModelError> {
         let grid = self.part(part, volume.grid())?;
-        let aligned = self.aligned(volume, outside)?;
+        let aligned = Self::aligned(volume, outside)?;
         let source_from_target = aligned.grid().voxel_from_lps() * grid.lps_from_voxel();
         let mut shape = aligned.grid().shape();
         let mut values = aligned.into_parts().1;
@@ -114,7 +115,7 @@ impl Target {
     }
 
     /// The volume with its axes along the target's: turned, or interpolated where it lies oblique.
-    fn aligned(&self, volume: &Volume<f32>, outside: f32) -> Result<Volume<f32>, ModelError> {
+    fn aligned(volume: &Volume<f32>, outside: f32) -> Result<Volume<f32>, ModelError> {
         let (turned, _) = reorient(volume, AxisOrder::Ras);
         if patient_axes(turned.grid()).is_some() {
             return Ok(turned);

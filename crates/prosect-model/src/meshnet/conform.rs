@@ -1,5 +1,5 @@
-//! A head on a cube of 1 mm voxels with 256 gray values, as FreeSurfer's `mri_convert --conform`
-//! and brainchop have it. The rules are those of FastSurfer's `conform.py` as brainchop 4 uses them.
+//! A head on a cube of 1 mm voxels with 256 gray values, as `FreeSurfer`'s `mri_convert --conform`
+//! and brainchop have it. The rules are those of `FastSurfer`'s `conform.py` as brainchop 4 uses them.
 
 use prosect_volume::{Affine, Grid, IndexBox, Point, Vector, Volume, resample_linear};
 

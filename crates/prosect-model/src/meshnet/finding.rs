@@ -68,9 +68,8 @@ fn beyond_cube_mm(case: &Case<'_>, conformed: &Conformed) -> Option<f64> {
     for corner in 0..8_usize {
         let [i, j, k] = [0, 1, 2].map(|a| if corner >> a & 1 == 1 { last[a] } else { 0 });
         let at = (cube_from_lps * image.position(VoxelIndex { i, j, k })).xyz;
-        for axis in 0..3 {
-            let end = cube.shape()[axis] as f64 - 0.5;
-            most = most.max(-0.5 - at[axis]).max(at[axis] - end);
+        for (c, n) in at.iter().zip(cube.shape()) {
+            most = most.max(-0.5 - c).max(c - (n as f64 - 0.5));
         }
     }
     // A millimetre of air at the border of a field of view of 256 mm tells nobody anything.

@@ -136,15 +136,12 @@ impl Labeled {
             }
             let channel = self.channel.values()[offset];
             let sure = weight * f64::from(self.lead.values()[offset]);
-            match votes[..n_votes].iter_mut().find(|v| v.0 == channel) {
-                Some(vote) => {
-                    vote.1 += weight;
-                    vote.2 += sure;
-                }
-                None => {
-                    votes[n_votes] = (channel, weight, sure);
-                    n_votes += 1;
-                }
+            if let Some(vote) = votes[..n_votes].iter_mut().find(|v| v.0 == channel) {
+                vote.1 += weight;
+                vote.2 += sure;
+            } else {
+                votes[n_votes] = (channel, weight, sure);
+                n_votes += 1;
             }
         }
         votes[..n_votes]

@@ -12,7 +12,7 @@ pub(crate) struct Sums {
 }
 
 impl Sums {
-    fn new(layout: PlaneLayout, precision: Precision, n_folds: usize) -> Self {
+    pub(crate) fn new(layout: PlaneLayout, precision: Precision, n_folds: usize) -> Self {
         let n = if precision == Precision::Half {
             n_folds
         } else {
@@ -28,21 +28,21 @@ impl Sums {
     }
 
     /// The sums that a fold adds to, and whether its weights count.
-    fn of_fold(&self, fold: usize) -> (&Accumulator, bool) {
+    pub(crate) fn of_fold(&self, fold: usize) -> (&Accumulator, bool) {
         match self.precision {
             Precision::Half => (&self.accumulators[fold], true),
             Precision::Single => (&self.accumulators[0], fold == 0),
         }
     }
 
-    fn extend_to(&mut self, end: usize) {
+    pub(crate) fn extend_to(&mut self, end: usize) {
         for accumulator in &mut self.accumulators {
             accumulator.extend_to(end);
         }
     }
 
     /// The mean of the folds at the next plane; `None` when a value is not finite.
-    fn release(&mut self) -> Option<Vec<f32>> {
+    pub(crate) fn release(&mut self) -> Option<Vec<f32>> {
         if self.precision == Precision::Single {
             return self.accumulators[0].release(self.n_folds as f32);
         }
@@ -68,7 +68,7 @@ impl Sums {
         mean.iter().all(|value| value.is_finite()).then_some(mean)
     }
 
-    fn recycle(&mut self, plane: Vec<f32>) {
+    pub(crate) fn recycle(&mut self, plane: Vec<f32>) {
         self.accumulators[0].recycle(plane);
     }
 }

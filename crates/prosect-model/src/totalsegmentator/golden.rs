@@ -55,7 +55,7 @@ impl Case {
     fn check(&self, key: &str, bytes: impl IntoIterator<Item = u8>) {
         let bytes: Vec<u8> = bytes.into_iter().collect();
         let digest = Sha256::digest(&bytes);
-        let found: String = digest.iter().map(|b| format!("{b:02x}")).collect();
+        let found = crate::files::hexadecimal(&digest);
         assert_eq!(found, self.text(key), "{key} of {:?}", self.0);
     }
 }

@@ -21,27 +21,6 @@ pub(super) struct Spine {
     pub l5: u16,
 }
 
-/// Voxels with one of `values` become background.
-pub(super) fn remove_values(labels: &mut Volume<u16>, values: &[u16]) {
-    if values.is_empty() {
-        return;
-    }
-    for value in labels.values_mut() {
-        if values.contains(value) {
-            *value = 0;
-        }
-    }
-}
-
-/// Only voxels with one of `values` stay.
-pub(super) fn keep_values(labels: &mut Volume<u16>, values: &BTreeSet<u16>) {
-    for value in labels.values_mut() {
-        if !values.contains(value) {
-            *value = 0;
-        }
-    }
-}
-
 /// Of the voxels with `value` only the largest blob stays; of equal ones the first, x slowest.
 pub(super) fn keep_largest_blob(labels: &mut Volume<u16>, value: u16) {
     filter_blobs(labels, value, |blobs| {

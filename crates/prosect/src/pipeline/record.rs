@@ -100,13 +100,21 @@ fn parameters(parts: Parts<'_>) -> BTreeMap<String, serde_json::Value> {
         parts.engine.parameters().into_iter().collect();
     for drawing in parts.drawings {
         let model = &drawing.manifest.name;
-        for (name, value) in &drawing.parameters {
-            let key = if several {
+        let key = |name: &str| {
+            if several {
                 format!("{model}.{name}")
             } else {
-                name.clone()
-            };
-            all.insert(key, value.clone().into());
+                name.to_owned()
+            }
+        };
+        for (name, value) in &drawing.parameters {
+            all.insert(key(name), value.clone().into());
+        }
+        // Parts of a model that give nothing wanted do not run, and crops follow what is wanted.
+        if drawing.structures.len() < drawing.manifest.structures.len() {
+            let drawn = drawing.structures.iter();
+            let names: Vec<&str> = drawn.map(|s| s.structure.name.as_str()).collect();
+            all.insert(key("structures"), names.into());
         }
     }
     all
