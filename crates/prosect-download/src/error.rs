@@ -101,8 +101,10 @@ impl Faulty for DownloadError {
     fn fault(&self) -> Fault {
         match self {
             Self::Url { .. } | Self::Proxy { .. } => Fault::Inconsistent,
-            Self::Connection { .. } | Self::Status { .. } | Self::Interrupted { .. } => Fault::Io,
-            Self::Io { .. } => Fault::Io,
+            Self::Connection { .. }
+            | Self::Status { .. }
+            | Self::Interrupted { .. }
+            | Self::Io { .. } => Fault::Io,
             Self::TooLarge { .. } => Fault::Limit,
             Self::Checksum { .. } => Fault::Malformed,
             Self::Canceled(_) => Fault::Canceled,

@@ -28,12 +28,12 @@ enum Answer {
     IgnoreRange,
     /// Claims a range that was not asked for.
     WrongRange,
-    /// Another version, with another ETag.
+    /// Another version, with another `ETag`.
     Changed,
     Status(u16),
     /// To the path `/there`.
     Redirect,
-    /// Neither length nor ETag.
+    /// Neither length nor `ETag`.
     Bare,
 }
 

@@ -56,7 +56,9 @@ pub fn export(
             zip.write_all(chunk).map_err(failed)?;
         }
         let sum = hexadecimal(&Sha256::digest(bytes));
-        sums.push_str(&format!("{sum}  {file}\n"));
+        for part in [&sum, "  ", file, "\n"] {
+            sums.push_str(part);
+        }
         Ok(())
     };
     put(MANIFEST_FILE, manifest.as_bytes())?;
@@ -140,15 +142,13 @@ pub(crate) fn import(
 /// The manifest must bear the name of its folder; for a folder that is given itself, that is its own.
 fn folder_name(source: &Source, prefix: &str) -> String {
     let inside = prefix.trim_end_matches('/').rsplit('/').next();
-    match inside.filter(|name| !name.is_empty()) {
-        Some(name) => name.to_owned(),
-        None => {
-            let path = fs::canonicalize(source.path()).unwrap_or_else(|_| source.path().into());
-            path.file_name()
-                .map(|name| name.to_string_lossy().into_owned())
-                .unwrap_or_default()
-        }
+    if let Some(name) = inside.filter(|name| !name.is_empty()) {
+        return name.to_owned();
     }
+    let path = fs::canonicalize(source.path()).unwrap_or_else(|_| source.path().into());
+    path.file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }
 
 /// Weights do not shrink; only text is packed.

@@ -23,7 +23,8 @@ pub(crate) const NNUNET_LICENSE: &str = "Apache-2.0";
 pub(crate) const INTENDED_USE: &str = "Imported by the user, for research: nobody has measured it with Prosect. It is not a medical device: a qualified person must review, and correct or reject, every outline before it is used.";
 
 /// Makes a model of whatever lies at `path`: a trained nnU-Net v2 as a folder or exported zip, a
-/// weight folder of TotalSegmentator, or a model that Prosect has exported.
+/// weight folder of TotalSegmentator, a model of TensorFlow.js, Keras weights of a liver network, an
+/// ONNX file, or a model that Prosect has exported.
 ///
 /// # Errors
 /// [`ImportError`]; nothing is left behind then, and an installed model of the same name stays.
@@ -39,8 +40,7 @@ pub fn import(
     if let Some(prefix) = bundle::find(&source) {
         return bundle::import(&source, &prefix, options, (progress, cancel));
     }
-    let mut stage = Stage::begin(&options.models)?;
-    // D: each further format is asked here, before nnU-Net's folders.
+    let stage = Stage::begin(&options.models)?;
     if let Some(file) = hdf5::find(&source) {
         let draft = hdf5::import(&source, &file, options, &stage, (progress, cancel))?;
         return finish(stage, draft, "Keras weights of a liver network", options);
@@ -58,18 +58,13 @@ pub fn import(
         return Err(unrecognized(&source));
     }
     let work = (progress, cancel);
-    let (draft, kind) = match totalsegmentator::recognize(&found, options) {
-        Some(known) => {
-            let draft = totalsegmentator::draft(&source, &known, options, &stage, work)?;
-            (draft, "weights of TotalSegmentator")
-        }
-        None => {
-            let trained = nnunet::choose(found, options.configuration.as_deref())?;
-            let draft = draft(&source, &trained, options, &stage, work)?;
-            (draft, "a trained model of nnU-Net v2")
-        }
-    };
-    finish(stage, draft, kind, options)
+    if let Some(known) = totalsegmentator::recognize(&found, options) {
+        let draft = totalsegmentator::draft(&source, &known, options, &stage, work)?;
+        return finish(stage, draft, "weights of TotalSegmentator", options);
+    }
+    let trained = nnunet::choose(found, options.configuration.as_deref())?;
+    let draft = draft(&source, &trained, options, &stage, work)?;
+    finish(stage, draft, "a trained model of nnU-Net v2", options)
 }
 
 /// Puts the stage in place.
@@ -250,16 +245,12 @@ fn license(made: &PartMade, options: &ImportOptions, notes: &mut Vec<String>) ->
     if let Some(license) = &options.license {
         return one_line(license);
     }
-    match &made.dataset.license {
-        Some(license) => {
-            notes.push("the licence is that which dataset.json names for the training data".into());
-            one_line(license)
-        }
-        None => {
-            notes.push("the licence of the weights is unknown: ask who trained them before you pass results on; --license records it".into());
-            "unknown".into()
-        }
+    if let Some(license) = &made.dataset.license {
+        notes.push("the licence is that which dataset.json names for the training data".into());
+        return one_line(license);
     }
+    notes.push("the licence of the weights is unknown: ask who trained them before you pass results on; --license records it".into());
+    "unknown".into()
 }
 
 pub(crate) fn support(modality: &str) -> ModalitySupport {

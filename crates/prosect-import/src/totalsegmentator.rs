@@ -69,7 +69,7 @@ pub(crate) fn draft(
     for (place, trained) in &known.networks {
         making.add(source, *place, trained, stage, work)?;
     }
-    making.into_draft(options)
+    Ok(making.into_draft(options))
 }
 
 /// Makes a model of a task from the publisher's archives, or folders, one for each of its networks.
@@ -104,7 +104,7 @@ pub fn import_task(
     }
     finish(
         stage,
-        making.into_draft(options)?,
+        making.into_draft(options),
         "weights of TotalSegmentator",
         options,
     )
@@ -165,7 +165,7 @@ impl Making {
         Ok(())
     }
 
-    fn into_draft(mut self, options: &ImportOptions) -> Result<Draft, ImportError> {
+    fn into_draft(mut self, options: &ImportOptions) -> Draft {
         let task = self.task;
         let is_whole = self.parts.len() == task.networks.len();
         let ids: Vec<&str> = self.parts.iter().map(|part| part.id.as_str()).collect();
@@ -237,9 +237,9 @@ impl Making {
                 }),
             }),
         };
-        Ok(Draft {
+        Draft {
             manifest,
             notes: self.notes,
-        })
+        }
     }
 }

@@ -1,6 +1,10 @@
 //! Trained models of nnU-Net v2 and weights of TotalSegmentator, imported and compared with
 //! PyTorch; and what is wrong with them, told clearly. The archives come from `data/make_models.py`.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::fs::{self, File};
 use std::io::{Cursor, Read, Write};

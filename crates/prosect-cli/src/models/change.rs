@@ -68,7 +68,9 @@ pub(super) fn report_page(report: &ImportReport) -> String {
         plain(&report.folder.display().to_string())
     );
     for note in &report.notes {
-        text.push_str(&format!("note: {}\n", plain(note)));
+        text.push_str("note: ");
+        text.push_str(&plain(note));
+        text.push('\n');
     }
     text
 }

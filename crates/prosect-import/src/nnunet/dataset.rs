@@ -85,12 +85,9 @@ fn heads(dataset: &Json<'_>) -> Result<Heads, ImportError> {
         let reason = format!("it has more than {MAX_LABELS} labels");
         return Err(ImportError::limit(labels.what(), reason));
     }
-    match entries.get("background").map(|v| (v, label_value(v))) {
-        Some((_, Some(0))) => {}
-        _ => {
-            let reason = "background must be 0";
-            return Err(ImportError::malformed(labels.what(), reason));
-        }
+    if entries.get("background").and_then(label_value) != Some(0) {
+        let reason = "background must be 0";
+        return Err(ImportError::malformed(labels.what(), reason));
     }
     let named: Vec<(&String, Vec<u16>)> = entries
         .iter()

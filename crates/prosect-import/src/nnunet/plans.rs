@@ -141,7 +141,7 @@ fn resolve(configurations: &Json<'_>, name: &str) -> Result<Map<String, Value>, 
                 next = configuration
                     .enter_value("inherits_from", parent)
                     .text()?
-                    .to_owned()
+                    .to_owned();
             }
             None => break,
         }

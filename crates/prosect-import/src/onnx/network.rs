@@ -502,7 +502,7 @@ impl<'a> Reader<'a> {
             match (2..5).contains(&axis) {
                 _ if is_whole => {}
                 true if *start >= 0 && start.checked_neg() == Some(*end) => {
-                    margin[axis as usize - 2] = *start as usize
+                    margin[axis as usize - 2] = *start as usize;
                 }
                 _ => plain = false,
             }

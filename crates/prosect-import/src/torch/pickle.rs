@@ -9,6 +9,8 @@ use crate::torch::globals::{self, Meaning};
 
 /// Values that calls may copy in one pickle; a real checkpoint copies some hundred.
 const MAX_COPIES: usize = 1 << 24;
+/// Values in one pickle; a real checkpoint has some ten thousand.
+const MAX_OBJECTS: usize = 1 << 22;
 /// Longest name of a storage; PyTorch counts them.
 const MAX_KEY_BYTES: usize = 64;
 /// Most axes of a tensor.
@@ -562,7 +564,12 @@ impl Machine<'_> {
     }
 
     fn push(&mut self, object: Object) -> Result<(), ImportError> {
-        // Each instruction of at least one byte makes at most one object, so the file bounds them.
+        // Each instruction of at least one byte makes at most one object, so that the file bounds
+        // them too; but an object is some hundred bytes.
+        if self.objects.len() >= MAX_OBJECTS {
+            let reason = format!("its pickle makes more than {MAX_OBJECTS} values");
+            return Err(ImportError::limit(self.what, reason));
+        }
         self.stack.push(Value::Object(self.objects.len()));
         self.objects.push(object);
         Ok(())

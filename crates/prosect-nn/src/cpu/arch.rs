@@ -7,6 +7,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod ahead;
 mod direct;
 pub(crate) mod pages;
 mod portable;
@@ -18,8 +19,6 @@ use crate::isa::Isa;
 
 /// Most vectors of output channels that one tile computes at once.
 pub(crate) const MAX_VECTORS: usize = 3;
-/// Most blocks of 8 output channels that one tile writes: AVX-512 vectors hold two.
-pub(crate) const MAX_BLOCKS: usize = 2 * MAX_VECTORS;
 
 /// Output channels in one vector of this instruction set.
 pub(crate) fn vector_lanes(isa: Isa) -> usize {
@@ -44,19 +43,21 @@ pub(crate) struct ConvRow<'a> {
     pub(crate) kernel: [usize; 3],
     /// `[in / 8][k0][k1][k2][in % 8][vectors * lanes]`.
     pub(crate) weights: &'a [f32],
-    /// `[vectors * lanes]`.
-    pub(crate) bias: &'a [f32],
+    /// `[vectors * lanes]`; without it the sums go on from what they are.
+    pub(crate) bias: Option<&'a [f32]>,
     /// Vectors of output channels, 1 to [`MAX_VECTORS`].
     pub(crate) vectors: usize,
     /// Voxels of the row.
     pub(crate) width: usize,
     /// Floats of the output from one voxel of the row to the next.
     pub(crate) out_step: usize,
+    /// Read or written soon: brought into the second cache meanwhile.
+    pub(crate) ahead: &'a [&'a [f32]],
 }
 
 impl ConvRow<'_> {
     /// Everything that the kernels rely on. Extents and strides come from layouts whose length fits an address.
-    fn assert_bounds(&self, isa: Isa, planes: &[&mut [f32]], start: usize) {
+    fn assert_bounds(&self, isa: Isa, planes: &[&mut [f32]], start: usize, sums_len: usize) {
         let [k0, k1, k2] = self.kernel;
         let lanes = vector_lanes(isa);
         assert!(
@@ -89,14 +90,18 @@ impl ConvRow<'_> {
             self.channels * k0 * k1 * k2 * self.vectors * lanes,
             "weights of the wrong size"
         );
-        assert_eq!(
-            self.bias.len(),
-            self.vectors * lanes,
+        assert!(
+            self.bias
+                .is_none_or(|bias| bias.len() == self.vectors * lanes),
             "bias of the wrong size"
         );
         assert!(
-            !planes.is_empty() && planes.len() * LANES <= self.vectors * lanes,
+            planes.len() * LANES <= self.vectors * lanes,
             "planes of the wrong number"
+        );
+        assert!(
+            sums_len >= self.width * self.vectors * lanes,
+            "no room for the sums"
         );
         let row_end = (self.width - 1)
             .checked_mul(self.out_step)
@@ -108,10 +113,22 @@ impl ConvRow<'_> {
     }
 }
 
-/// Computes `row` and writes it at `start` of each plane; the planes are the group's blocks of output channels in order.
-pub(crate) fn convolve_row(isa: Isa, row: &ConvRow<'_>, planes: &mut [&mut [f32]], start: usize) {
-    row.assert_bounds(isa, planes, start);
-    run(isa, direct::ConvolveRow { row, planes, start });
+/// Adds the products of `row` to `sums` `[voxel][vectors * lanes]`, or begins anew where the row has a bias, and writes the sums
+/// at `start` of each plane; the planes are the group's blocks of output channels in order, or none.
+pub(crate) fn convolve_row(
+    isa: Isa,
+    row: &ConvRow<'_>,
+    sums: &mut [f32],
+    (planes, start): (&mut [&mut [f32]], usize),
+) {
+    row.assert_bounds(isa, planes, start, sums.len());
+    let kernel = direct::ConvolveRow {
+        row,
+        sums,
+        planes,
+        start,
+    };
+    run(isa, kernel);
 }
 
 /// Runs a kernel, whose bounds its maker has asserted, with the vector of this instruction set.

@@ -21,7 +21,8 @@ pub(crate) struct ConvGeometry {
 }
 
 impl ConvGeometry {
-    /// Extents of the output; `None` where the kernel is larger than the padded input.
+    /// Extents of the output, as the graph reckons them too; `None` where the kernel is larger than the padded input.
+    #[cfg(test)]
     pub(crate) fn out_shape(&self, in_shape: [usize; 3]) -> Option<[usize; 3]> {
         let mut out = [0; 3];
         for axis in 0..3 {
@@ -104,7 +105,7 @@ impl Convolution {
         }
     }
 
-    /// Pieces in which each row of an output of this layout is finished; 0 where rows are not finished one by one.
+    /// In how many pieces each row is handed to [`Finish::row`]; 0 where rows are not.
     pub(crate) fn row_parts(&self, out_layout: &Layout) -> usize {
         match self {
             Self::Direct(_) => 1,
@@ -114,8 +115,8 @@ impl Convolution {
     }
 
     /// Computes the whole output and zeroes its halo. The input's halo is at least the padding. `scratch` holds
-    /// [`Self::scratch_len`] floats for each thread; `finish` is told every finished piece
-    /// of a row, but for transposed convolutions; `cost` is what the step counts in the progress.
+    /// [`Self::scratch_len`] floats for each thread; rows are finished by `finish` (but not of transposed convolutions);
+    /// `cost` is what the step counts in the progress.
     pub(crate) fn run(
         &self,
         team: &Team<'_>,
@@ -126,8 +127,8 @@ impl Convolution {
         cost: u64,
     ) -> Result<(), NetworkError> {
         match self {
-            Self::Direct(conv) => conv.run(team, input, output, finish, cost),
-            Self::Winograd(conv) => conv.run(team, scratch, input, output, finish, cost),
+            Self::Direct(conv) => conv.run(team, input, output, (finish, cost)),
+            Self::Winograd(conv) => conv.run(team, scratch, input, output, (finish, cost)),
             Self::Transposed(conv) => conv.run(team, input, output, cost),
         }
     }

@@ -27,6 +27,11 @@ pub(crate) struct DirectConv {
     bias: AlignedFloats,
 }
 
+/// Floats of the weights that are used on a strip of rows before the next ones: most of the first cache.
+const CHUNK_FLOATS: usize = 7 << 10;
+/// Floats of the strip: a part of the second cache.
+const STRIP_FLOATS: usize = 16 << 10;
+
 /// Output channels that are computed together.
 #[derive(Debug, Clone)]
 pub(crate) struct Group {
@@ -70,14 +75,13 @@ impl DirectConv {
         self.weights.as_slice().len() + self.bias.as_slice().len()
     }
 
-    /// Computes the whole output; `cost` is what it counts in the progress.
+    /// Computes the whole output and finishes its rows; `cost` is what it counts in the progress.
     pub(crate) fn run(
         &self,
         team: &Team<'_>,
         (input, in_layout): (&[f32], &Layout),
         (output, out_layout): (&mut [f32], &Layout),
-        finish: &Finish<'_>,
-        cost: u64,
+        (finish, cost): (&Finish<'_>, u64),
     ) -> Result<(), NetworkError> {
         let mut units: Vec<Unit<'_>> = (0..out_layout.shape[0] * self.groups.len())
             .map(|index| Unit {
@@ -116,8 +120,12 @@ impl DirectConv {
         let mut planes = output.chunks_exact_mut(plane_layout.plane_stride());
         for group in &self.groups {
             let planes = planes.by_ref().take(group.blocks.len()).collect();
-            let unit = Unit { group, d, planes };
-            self.run_unit(unit, (input, in_layout), &plane_layout, &Finish::nothing());
+            self.run_unit(
+                Unit { group, d, planes },
+                (input, in_layout),
+                &plane_layout,
+                &Finish::nothing(),
+            );
         }
     }
 
@@ -129,42 +137,121 @@ impl DirectConv {
         out_layout: &Layout,
         finish: &Finish<'_>,
     ) {
-        let ConvGeometry {
-            kernel,
-            stride,
-            dilation,
-            padding,
-        } = self.geometry;
-        let corner_d = unit.d * stride[0] + in_layout.halo[0] - padding[0];
-        for h in 0..out_layout.shape[1] {
-            let corner_h = h * stride[1] + in_layout.halo[1] - padding[1];
-            let corner = corner_d * in_layout.plane_stride()
-                + corner_h * in_layout.row_stride()
-                + (in_layout.halo[2] - padding[2]) * LANES;
-            let row = ConvRow {
-                input: &input[corner..],
-                block_stride: in_layout.block_stride(),
-                tap_strides: [
-                    dilation[0] * in_layout.plane_stride(),
-                    dilation[1] * in_layout.row_stride(),
-                    dilation[2] * LANES,
-                ],
-                step: stride[2] * LANES,
-                channels: self.in_channels,
-                kernel,
-                weights: &self.weights.as_slice()[unit.group.weights.clone()],
-                bias: &self.bias.as_slice()[unit.group.bias.clone()],
-                vectors: unit.group.vectors,
-                width: out_layout.shape[2],
-                out_step: LANES,
-            };
-            arch::convolve_row(self.isa, &row, &mut unit.planes, out_layout.row_in_plane(h));
+        let lanes = unit.group.vectors * arch::vector_lanes(self.isa);
+        let row_floats = out_layout.shape[2] * lanes;
+        let rows = (STRIP_FLOATS / row_floats).max(1);
+        let block_weights = self.geometry.kernel.iter().product::<usize>() * LANES * lanes;
+        let blocks = (CHUNK_FLOATS / block_weights).max(1);
+        let mut sums = vec![0.0; rows.min(out_layout.shape[1]) * row_floats];
+        for first in (0..out_layout.shape[1]).step_by(rows) {
+            let strip = first..(first + rows).min(out_layout.shape[1]);
+            // A part of the weights is kept in the first cache and added to all rows of the strip.
+            for chunk in (0..in_layout.blocks()).step_by(blocks) {
+                let chunk = chunk..(chunk + blocks).min(in_layout.blocks());
+                for (h, sums) in strip.clone().zip(sums.chunks_exact_mut(row_floats)) {
+                    let input = (input, in_layout);
+                    self.run_row(&mut unit, h, &chunk, input, (sums, out_layout));
+                }
+            }
             for (block, plane) in unit.group.blocks.clone().zip(&mut unit.planes) {
-                finish.row(block, unit.d, h, 0, &mut plane[out_layout.row_range(h)]);
+                for h in strip.clone() {
+                    finish.row(block, unit.d, h, 0, &mut plane[out_layout.row_range(h)]);
+                }
             }
         }
         for plane in unit.planes {
             zero_plane_halo(plane, out_layout);
+        }
+    }
+
+    /// Adds these blocks of input channels to one row of one group.
+    fn run_row(
+        &self,
+        unit: &mut Unit<'_>,
+        h: usize,
+        blocks: &Range<usize>,
+        (input, in_layout): (&[f32], &Layout),
+        (sums, out_layout): (&mut [f32], &Layout),
+    ) {
+        let ConvGeometry {
+            kernel,
+            stride,
+            dilation,
+            ..
+        } = self.geometry;
+        let mut ahead = Vec::new();
+        if h + 1 < out_layout.shape[1] {
+            self.list_input([unit.d, h + 1], blocks, (input, in_layout), &mut ahead);
+        }
+        let corner = self.corner([unit.d, h], in_layout) + blocks.start * in_layout.block_stride();
+        let channels = blocks.start * LANES..self.in_channels.min(blocks.end * LANES);
+        let of_channel = unit.group.weights.len() / self.in_channels;
+        let weights = &self.weights.as_slice()[unit.group.weights.clone()];
+        let row = ConvRow {
+            input: &input[corner..],
+            block_stride: in_layout.block_stride(),
+            tap_strides: [
+                dilation[0] * in_layout.plane_stride(),
+                dilation[1] * in_layout.row_stride(),
+                dilation[2] * LANES,
+            ],
+            step: stride[2] * LANES,
+            channels: channels.len(),
+            kernel,
+            weights: &weights[channels.start * of_channel..channels.end * of_channel],
+            bias: (blocks.start == 0).then(|| &self.bias.as_slice()[unit.group.bias.clone()]),
+            vectors: unit.group.vectors,
+            width: out_layout.shape[2],
+            out_step: LANES,
+            ahead: &ahead,
+        };
+        let start = out_layout.row_in_plane(h);
+        let last = blocks.end == in_layout.blocks();
+        let planes = if last {
+            unit.planes.as_mut_slice()
+        } else {
+            &mut []
+        };
+        arch::convolve_row(self.isa, &row, sums, (planes, start));
+    }
+
+    /// Where the first tap of the first voxel of this output row lies.
+    fn corner(&self, [d, h]: [usize; 2], in_layout: &Layout) -> usize {
+        let ConvGeometry {
+            stride, padding, ..
+        } = self.geometry;
+        (d * stride[0] + in_layout.halo[0] - padding[0]) * in_layout.plane_stride()
+            + (h * stride[1] + in_layout.halo[1] - padding[1]) * in_layout.row_stride()
+            + (in_layout.halo[2] - padding[2]) * LANES
+    }
+
+    /// Rows of the input that this output row reads and the one before it did not.
+    fn list_input<'a>(
+        &self,
+        row: [usize; 2],
+        blocks: &Range<usize>,
+        (input, in_layout): (&'a [f32], &Layout),
+        ahead: &mut Vec<&'a [f32]>,
+    ) {
+        let ConvGeometry {
+            kernel,
+            stride,
+            dilation,
+            ..
+        } = self.geometry;
+        let corner = self.corner(row, in_layout);
+        let len = in_layout.shape[2] * LANES;
+        let known = (kernel[1] - 1) * dilation[1] + 1;
+        for block in blocks.clone() {
+            for i0 in 0..kernel[0] {
+                for i1 in (0..kernel[1]).filter(|i1| i1 * dilation[1] + stride[1] >= known) {
+                    let start = corner
+                        + block * in_layout.block_stride()
+                        + i0 * dilation[0] * in_layout.plane_stride()
+                        + i1 * dilation[1] * in_layout.row_stride();
+                    ahead.push(&input[start..(start + len).min(input.len())]);
+                }
+            }
         }
     }
 }

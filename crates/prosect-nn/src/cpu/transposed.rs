@@ -71,9 +71,11 @@ impl TransposedConv {
         for Plane { d, values, .. } in split_planes(output, out_layout) {
             units[d].1.push(values);
         }
+        let row_floats = input.1.shape[2] * arch::MAX_VECTORS * arch::vector_lanes(self.isa);
         team.for_each(units, cost, |(d, mut planes)| {
+            let mut sums = vec![0.0; row_floats];
             for h in 0..out_layout.shape[1] {
-                self.run_row([d, h], input, &mut planes, out_layout);
+                self.run_row([d, h], input, (&mut planes, out_layout), &mut sums);
             }
             for plane in planes {
                 zero_plane_halo(plane, out_layout);
@@ -86,8 +88,8 @@ impl TransposedConv {
         &self,
         [d, h]: [usize; 2],
         (input, in_layout): (&[f32], &Layout),
-        planes: &mut [&mut [f32]],
-        out_layout: &Layout,
+        (planes, out_layout): (&mut [&mut [f32]], &Layout),
+        sums: &mut [f32],
     ) {
         let [k0, k1, k2] = self.kernel;
         let corner = in_layout.plane_start(0, d / k0) + in_layout.row_in_plane(h / k1);
@@ -102,13 +104,15 @@ impl TransposedConv {
                     channels: self.in_channels,
                     kernel: [1; 3],
                     weights: &self.weights[tap].as_slice()[group.weights.clone()],
-                    bias: &self.bias.as_slice()[group.bias.clone()],
+                    bias: Some(&self.bias.as_slice()[group.bias.clone()]),
                     vectors: group.vectors,
                     width: in_layout.shape[2],
                     out_step: k2 * LANES,
+                    ahead: &[],
                 };
                 let start = out_layout.row_in_plane(h) + i2 * LANES;
-                arch::convolve_row(self.isa, &row, &mut planes[group.blocks.clone()], start);
+                let planes = &mut planes[group.blocks.clone()];
+                arch::convolve_row(self.isa, &row, sums, (planes, start));
             }
         }
     }

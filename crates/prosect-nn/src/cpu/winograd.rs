@@ -93,10 +93,10 @@ impl WinogradConv {
         self.batch_shape(&grid).scratch_len()
     }
 
-    /// Pieces in which each row is finished.
+    /// In how many pieces each row is finished.
     pub(crate) fn row_parts(&self, out_layout: &Layout) -> usize {
         let grid = Grid::new(&self.geometry, out_layout.shape);
-        self.batch_shape(&grid).parts(&grid)
+        self.batch_shape(&grid).row_parts(&grid)
     }
 
     fn batch_shape(&self, grid: &Grid) -> BatchShape {
@@ -113,8 +113,7 @@ impl WinogradConv {
         scratch: &mut [f32],
         input: (&[f32], &Layout),
         (output, out_layout): (&mut [f32], &Layout),
-        finish: &Finish<'_>,
-        cost: u64,
+        (finish, cost): (&Finish<'_>, u64),
     ) -> Result<(), NetworkError> {
         let grid = Grid::new(&self.geometry, out_layout.shape);
         let shape = self.batch_shape(&grid);

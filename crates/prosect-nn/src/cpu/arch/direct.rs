@@ -15,13 +15,19 @@
     reason = "plain counted loops are what the compiler unrolls into registers"
 )]
 
+use super::ConvRow;
+use super::ahead::Ahead;
 use super::vector::{Kernel, Vector};
-use super::{ConvRow, MAX_BLOCKS};
 use crate::cpu::layout::LANES;
 
-/// A row and where it goes: at `start` of each plane.
+/// Lines that are fetched ahead for each tap of each block: 8 * G * R multiplications.
+const LINES_PER_TAP: usize = 3;
+
+/// A row, its sums, and where they go at last: to `start` of each plane, if there are any.
 pub(super) struct ConvolveRow<'a, 'p> {
     pub(super) row: &'a ConvRow<'a>,
+    /// `[voxel][vectors * lanes]`, read where the row has no bias, and written.
+    pub(super) sums: &'a mut [f32],
     pub(super) planes: &'a mut [&'p mut [f32]],
     pub(super) start: usize,
 }
@@ -35,16 +41,21 @@ pub(super) const fn voxels_of_tile<V: Vector>(vectors: usize) -> usize {
 impl Kernel for ConvolveRow<'_, '_> {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
-        let mut outputs = [std::ptr::null_mut(); MAX_BLOCKS];
-        for (output, plane) in outputs.iter_mut().zip(self.planes) {
-            *output = plane[self.start..].as_mut_ptr();
-        }
-        // SAFETY: passed on from the caller.
+        let (row, sums) = (self.row, self.sums.as_mut_ptr());
+        // SAFETY: passed on from the caller; rows of `sums` and planes were asserted.
         unsafe {
-            match self.row.vectors {
-                1 => convolve_strided::<V, 1>(self.row, &outputs),
-                2 => convolve_strided::<V, 2>(self.row, &outputs),
-                _ => convolve_strided::<V, 3>(self.row, &outputs),
+            match row.vectors {
+                1 => convolve_strided::<V, 1>(row, sums),
+                2 => convolve_strided::<V, 2>(row, sums),
+                _ => convolve_strided::<V, 3>(row, sums),
+            }
+            let wide = row.vectors * V::LANES;
+            for (block, plane) in self.planes.iter_mut().enumerate() {
+                let to = plane[self.start..].as_mut_ptr();
+                for voxel in 0..row.width {
+                    V::Half::load(sums.add(voxel * wide + block * LANES))
+                        .store(to.add(voxel * row.out_step));
+                }
             }
         }
     }
@@ -52,16 +63,13 @@ impl Kernel for ConvolveRow<'_, '_> {
 
 /// Makes the usual strides known to the compiler: a fixed distance between voxels needs no address arithmetic.
 #[inline(always)]
-unsafe fn convolve_strided<V: Vector, const G: usize>(
-    row: &ConvRow<'_>,
-    outputs: &[*mut f32; MAX_BLOCKS],
-) {
+unsafe fn convolve_strided<V: Vector, const G: usize>(row: &ConvRow<'_>, sums: *mut f32) {
     // SAFETY: passed on from the caller.
     unsafe {
         match row.step / LANES {
-            1 => convolve_tiles::<V, G, 1>(row, outputs),
-            2 => convolve_tiles::<V, G, 2>(row, outputs),
-            _ => convolve_tiles::<V, G, 0>(row, outputs),
+            1 => convolve_tiles::<V, G, 1>(row, sums),
+            2 => convolve_tiles::<V, G, 2>(row, sums),
+            _ => convolve_tiles::<V, G, 0>(row, sums),
         }
     }
 }
@@ -70,9 +78,10 @@ unsafe fn convolve_strided<V: Vector, const G: usize>(
 #[inline(always)]
 unsafe fn convolve_tiles<V: Vector, const G: usize, const S: usize>(
     row: &ConvRow<'_>,
-    outputs: &[*mut f32; MAX_BLOCKS],
+    sums: *mut f32,
 ) {
     let tiles = row.width.div_ceil(voxels_of_tile::<V>(G));
+    let mut ahead = Ahead::new(row.ahead);
     for tile in 0..tiles {
         let first = tile * row.width / tiles;
         let voxels = (tile + 1) * row.width / tiles - first;
@@ -81,7 +90,7 @@ unsafe fn convolve_tiles<V: Vector, const G: usize, const S: usize>(
                 match voxels {
                     $($r => if const { $r <= voxels_of_tile::<V>(G) } {
                         // SAFETY: first + voxels is at most the row's width, for which the bounds were asserted.
-                        unsafe { convolve_tile::<V, G, $r, S>(row, first, outputs) }
+                        unsafe { convolve_tile::<V, G, $r, S>(row, first, sums, &mut ahead) }
                     },)*
                     _ => debug_assert!(false, "a tile holds 1 to 14 voxels"),
                 }
@@ -95,16 +104,27 @@ unsafe fn convolve_tiles<V: Vector, const G: usize, const S: usize>(
 unsafe fn convolve_tile<V: Vector, const G: usize, const R: usize, const S: usize>(
     row: &ConvRow<'_>,
     first: usize,
-    outputs: &[*mut f32; MAX_BLOCKS],
+    sums: *mut f32,
+    ahead: &mut Ahead<'_>,
 ) {
     let [k0, k1, k2] = row.kernel;
     let step = if S == 0 { row.step } else { S * LANES };
     let mut weights = row.weights.as_ptr();
-    // SAFETY: offsets stay below the last tap, the weights' length and the outputs' rows, all asserted by the caller.
+    // SAFETY: offsets stay below the last tap, the weights' length and the row of sums, all asserted by the caller.
     unsafe {
         let corner = row.input.as_ptr().add(first * step);
-        let bias: [V; G] = std::array::from_fn(|g| V::load(row.bias.as_ptr().add(g * V::LANES)));
-        let mut sums = [bias; R];
+        let place = sums.add(first * G * V::LANES);
+        // One way to begin for both: the bias has no distance between voxels.
+        let (begin, apart) = match row.bias {
+            Some(bias) => (bias.as_ptr(), 0),
+            None => (place.cast_const(), G * V::LANES),
+        };
+        let mut sums = [[V::zero(); G]; R];
+        for r in 0..R {
+            for g in 0..G {
+                sums[r][g] = V::load(begin.add(r * apart + g * V::LANES));
+            }
+        }
         for block in 0..row.channels.div_ceil(LANES) {
             let lanes = (row.channels - block * LANES).min(LANES);
             for i0 in 0..k0 {
@@ -115,6 +135,9 @@ unsafe fn convolve_tile<V: Vector, const G: usize, const R: usize, const S: usiz
                             + i1 * row.tap_strides[1],
                     );
                     for i2 in 0..k2 {
+                        for _ in 0..LINES_PER_TAP {
+                            ahead.fetch::<V>();
+                        }
                         for lane in 0..lanes {
                             let value = line.add(i2 * row.tap_strides[2] + lane);
                             let weight: [V; G] =
@@ -131,18 +154,9 @@ unsafe fn convolve_tile<V: Vector, const G: usize, const R: usize, const S: usiz
                 }
             }
         }
-        let blocks = V::LANES / LANES;
         for r in 0..R {
             for g in 0..G {
-                let places: [*mut f32; 2] = std::array::from_fn(|b| {
-                    let output = outputs[(g * blocks + b).min(MAX_BLOCKS - 1)];
-                    if output.is_null() {
-                        output
-                    } else {
-                        output.add((first + r) * row.out_step)
-                    }
-                });
-                sums[r][g].store_blocks(&places[..blocks]);
+                sums[r][g].store(place.add((r * G + g) * V::LANES));
             }
         }
     }

@@ -32,7 +32,7 @@ impl Vector for Floats {
     }
 
     #[inline(always)]
-    unsafe fn prefetch(_at: *const f32) {}
+    fn prefetch(_at: *const f32) {}
 
     #[inline(always)]
     unsafe fn add_product(mut self, a: Self, b: Self) -> Self {

@@ -29,9 +29,7 @@ pub(super) trait Vector: Copy {
     /// The instruction set must be there.
     unsafe fn sub(self, other: Self) -> Self;
     /// Asks the processor to bring the line of `at` into the second cache; `at` may be any address.
-    /// # Safety
-    /// The instruction set must be there.
-    unsafe fn prefetch(at: *const f32);
+    fn prefetch(at: *const f32);
     /// `self + a * b`
     /// # Safety
     /// The instruction set must be there.

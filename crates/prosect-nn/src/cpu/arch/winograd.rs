@@ -20,6 +20,7 @@
 
 use std::ops::Range;
 
+use super::ahead::{Ahead, LINE};
 use super::direct::voxels_of_tile;
 use super::vector::{Kernel, Vector};
 use super::{MAX_VECTORS, run, vector_lanes};
@@ -249,33 +250,6 @@ pub(crate) struct Products<'a> {
     pub(crate) far_weights: bool,
 }
 
-/// Memory to be fetched, line by line.
-struct Ahead<'a> {
-    pieces: std::slice::Iter<'a, &'a [f32]>,
-    at: *const f32,
-    lines: usize,
-}
-
-impl Ahead<'_> {
-    #[inline(always)]
-    unsafe fn fetch<V: Vector>(&mut self) {
-        if self.lines == 0 {
-            let Some(piece) = self.pieces.next() else {
-                return;
-            };
-            self.at = piece.as_ptr();
-            self.lines = piece.len() / LINE;
-        }
-        // SAFETY: the caller promises the instruction set.
-        unsafe { V::prefetch(self.at) };
-        self.at = self.at.wrapping_add(LINE);
-        self.lines = self.lines.saturating_sub(1);
-    }
-}
-
-/// Floats of a cache line.
-const LINE: usize = 16;
-
 /// Multiplies and sums over the input channels, then finishes axis 2.
 pub(crate) fn multiply(isa: Isa, products: Products<'_>) {
     let lanes = vector_lanes(isa);
@@ -326,11 +300,7 @@ impl Products<'_> {
     #[inline(always)]
     unsafe fn multiply<V: Vector, const G: usize>(&mut self) {
         let steps = self.tile_count.div_ceil(voxels_of_tile::<V>(G));
-        let mut ahead = Ahead {
-            pieces: self.ahead.iter(),
-            at: std::ptr::null(),
-            lines: 0,
-        };
+        let mut ahead = Ahead::new(self.ahead);
         let piece = |step: usize, of: usize| step * of / steps..(step + 1) * of / steps;
         // SAFETY: passed on from the caller; pieces of the tiles lie within tile_count.
         unsafe {

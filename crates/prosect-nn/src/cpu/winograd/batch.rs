@@ -63,8 +63,7 @@ impl BatchShape {
         }
     }
 
-    /// Pieces in which each row is finished.
-    pub(super) fn parts(&self, grid: &Grid) -> usize {
+    pub(super) fn row_parts(&self, grid: &Grid) -> usize {
         grid.runs.div_ceil(self.runs)
     }
 
@@ -206,7 +205,8 @@ impl Work<'_> {
         let layout = self.input.1;
         let first = 2 * batch.runs.dilation * batch.first_run + layout.halo[2]
             - self.conv.geometry.padding[2];
-        let there = layout.shape[2] + 2 * layout.halo[2] - first;
+        let dilation = batch.runs.dilation;
+        let there = self.grid.shape[2] + 2 * dilation - 2 * dilation * batch.first_run;
         (first, there.min(batch.runs.voxels_in()))
     }
 
@@ -215,10 +215,12 @@ impl Work<'_> {
     fn input_row(&self, [plane, row]: [usize; 2], place: usize) -> usize {
         let layout = self.input.1;
         let (padding, dilation) = (self.conv.geometry.padding, self.grid.dilation);
-        let d = self.grid.planes[plane] + place / 4 * dilation[0] + layout.halo[0] - padding[0];
-        let h = self.grid.rows[row] + place % 4 * dilation[1] + layout.halo[1] - padding[1];
-        d.min(layout.planes_per_block() - 1) * layout.plane_stride()
-            + h.min(layout.shape[1] + 2 * layout.halo[1] - 1) * layout.row_stride()
+        let [depth, height, _] = self.grid.shape;
+        let d = self.grid.planes[plane] + place / 4 * dilation[0];
+        let h = self.grid.rows[row] + place % 4 * dilation[1];
+        let d = d.min(depth - 1 + 2 * dilation[0]) + layout.halo[0] - padding[0];
+        let h = h.min(height - 1 + 2 * dilation[1]) + layout.halo[1] - padding[1];
+        d * layout.plane_stride() + h * layout.row_stride()
     }
 
     /// Input to `[place][block][row][voxel][8]`.
@@ -312,6 +314,7 @@ impl Work<'_> {
         let voxels = batch.runs.voxels_out();
         let first = 2 * batch.runs.dilation * batch.first_run;
         let len = voxels.min(grid.shape[2] - first) * LANES;
+        let part = batch.first_run / self.shape.runs;
         for block in unit.blocks.clone() {
             for (index, &[plane, row]) in batch.rows.iter().enumerate() {
                 let slots = [0, 1].map(|second| unit.slot(plane, second, block));
@@ -323,7 +326,7 @@ impl Work<'_> {
                 let start = self.out_layout.row_in_plane(h) + first * LANES - strip_start;
                 let apart = grid.dilation[1] * self.out_layout.row_stride();
                 let has_second = h + grid.dilation[1] < grid.shape[1];
-                let [mut a, mut b] = strips.map(|strip| match strip.as_deref_mut() {
+                let [a, b] = strips.map(|strip| match strip.as_deref_mut() {
                     Some(strip) if has_second => {
                         let (front, back) = strip.split_at_mut(start + apart);
                         (Some(&mut front[start..]), Some(back))
@@ -340,16 +343,18 @@ impl Work<'_> {
                         stride: self.shape.out_stride,
                         len,
                         bias: &self.conv.bias[block],
-                        output: [&mut a.0, &mut a.1, &mut b.0, &mut b.1]
-                            .map(|row| row.as_deref_mut()),
+                        output: [a.0, a.1, b.0, b.1],
                     },
                 );
-                let part = batch.first_run / self.shape.runs;
-                let d = grid.planes[plane];
-                for (d, rows) in [(d, a), (d + grid.dilation[0], b)] {
-                    for (h, row) in [(h, rows.0), (h + grid.dilation[1], rows.1)] {
-                        if let Some(row) = row {
-                            self.finish.row(block, d, h, part, &mut row[..len]);
+                for (second, &slot) in slots.iter().enumerate() {
+                    let Some(strip) = &mut unit.strips[slot] else {
+                        continue;
+                    };
+                    let d = grid.planes[plane] + second * grid.dilation[0];
+                    for (h, start) in [(h, start), (h + grid.dilation[1], start + apart)] {
+                        if h < grid.shape[1] {
+                            let values = &mut strip[start..start + len];
+                            self.finish.row(block, d, h, part, values);
                         }
                     }
                 }
