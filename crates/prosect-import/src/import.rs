@@ -235,6 +235,9 @@ fn modality(made: &PartMade, options: &ImportOptions, notes: &mut Vec<String>) -
     if first.eq_ignore_ascii_case("CT") {
         return "CT".into();
     }
+    if first.to_ascii_uppercase().starts_with("MR") {
+        return "MR".into();
+    }
     notes.push(format!(
         "the channel {first:?} does not say whether it is CT or MR; MR is assumed, --modality says otherwise"
     ));

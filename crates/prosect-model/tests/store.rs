@@ -108,9 +108,13 @@ fn an_installed_model_hides_a_shipped_one_unless_it_is_older() {
             )
         });
         let listed = ModelStore::open(Some(models.path())).list().unwrap();
-        assert_eq!(listed.len(), 1);
+        let same: Vec<_> = listed
+            .iter()
+            .filter(|model| model.manifest.name == "liver-ct")
+            .collect();
+        assert_eq!(same.len(), 1);
         assert_eq!(
-            matches!(listed[0].origin, Origin::Installed(_)),
+            matches!(same[0].origin, Origin::Installed(_)),
             is_taken,
             "version {version}"
         );
@@ -121,7 +125,13 @@ fn an_installed_model_hides_a_shipped_one_unless_it_is_older() {
 fn a_damaged_folder_is_named_and_keeps_no_other_model_from_use() {
     let models = installed("broken", |_| "no manifest".to_owned());
     let store = ModelStore::open(Some(models.path()));
-    assert_eq!(store.list().unwrap().len(), 1);
+    assert!(
+        store
+            .list()
+            .unwrap()
+            .iter()
+            .all(|model| model.manifest.name != "broken")
+    );
     assert_eq!(store.damaged().unwrap()[0].name, "broken");
     store.load("liver-ct").unwrap();
     assert!(
@@ -169,7 +179,7 @@ fn a_manifest_is_read_strictly() {
     check_refused("title =", "titel =", "titel");
     check_refused(
         "format_version = 1",
-        "format_version = 2",
+        "format_version = 3",
         "this program reads 1",
     );
     check_refused(

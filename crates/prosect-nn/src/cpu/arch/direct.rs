@@ -140,8 +140,10 @@ unsafe fn convolve_tile<V: Vector, const G: usize, const R: usize, const S: usiz
                         }
                         for lane in 0..lanes {
                             let value = line.add(i2 * row.tap_strides[2] + lane);
-                            let weight: [V; G] =
-                                std::array::from_fn(|g| V::load(weights.add(g * V::LANES)));
+                            let mut weight = [V::zero(); G];
+                            for g in 0..G {
+                                weight[g] = V::load(weights.add(g * V::LANES));
+                            }
                             weights = weights.add(G * V::LANES);
                             for r in 0..R {
                                 let splat = V::splat(value.add(r * step));

@@ -83,7 +83,8 @@ impl Vector for Floats {
     unsafe fn transform_tile(from: *const f32, to: *mut f32) {
         // SAFETY: the caller promises 32 floats each.
         unsafe {
-            let [p0, p1, p2, p3] = [0, 8, 16, 24].map(|offset| Self::load(from.add(offset)));
+            let (p0, p1) = (Self::load(from), Self::load(from.add(8)));
+            let (p2, p3) = (Self::load(from.add(16)), Self::load(from.add(24)));
             p0.sub(p2).store(to);
             p1.sub(p3).store(to.add(8));
             p1.add(p2).store(to.add(16));

@@ -92,8 +92,12 @@ impl RowsIn<'_> {
         let output = self.output.as_mut_ptr();
         // SAFETY: `at` + LANES stays within `len`, for which all rows were asserted.
         unsafe {
-            let starts: [[*const f32; 4]; D] =
-                std::array::from_fn(|d| std::array::from_fn(|h| input.add(self.starts[d * 4 + h])));
+            let mut starts = [[std::ptr::null(); 4]; D];
+            for d in 0..D {
+                for h in 0..4 {
+                    starts[d][h] = input.add(self.starts[d * 4 + h]);
+                }
+            }
             let mut at = 0;
             while at < whole {
                 transform_column::<V, D>(&starts, at, output.add(at), self.stride);
@@ -119,7 +123,12 @@ unsafe fn transform_column<V: Vector, const D: usize>(
         let mut grid = [[V::zero(); 4]; D];
         for h in 0..4 {
             if D == 4 {
-                let column: [V; 4] = std::array::from_fn(|d| V::load(starts[d % D][h].add(at)));
+                let column = [
+                    V::load(starts[0][h].add(at)),
+                    V::load(starts[1 % D][h].add(at)),
+                    V::load(starts[2 % D][h].add(at)),
+                    V::load(starts[3 % D][h].add(at)),
+                ];
                 let changed = transform(column);
                 for d in 0..D {
                     grid[d][h] = changed[d];
@@ -212,8 +221,13 @@ impl Kernel for TilesIn<'_> {
             for run in 0..count {
                 for phase in 0..dilation {
                     let from = row.add((2 * dilation * run + phase) * LANES);
-                    let voxels: [V::Half; 4] =
-                        std::array::from_fn(|p| V::Half::load(from.add(p * dilation * LANES)));
+                    let apart = dilation * LANES;
+                    let voxels = [
+                        V::Half::load(from),
+                        V::Half::load(from.add(apart)),
+                        V::Half::load(from.add(2 * apart)),
+                        V::Half::load(from.add(3 * apart)),
+                    ];
                     let [v0, v1, v2, v3] = transform(voxels);
                     v0.store(tile);
                     v3.store(tile.add(LANES));
@@ -371,8 +385,10 @@ impl Products<'_> {
                     V::prefetch(weights.wrapping_add(self.channels * wide + line * LINE));
                 }
                 for lane in 0..LANES {
-                    let weight: [V; G] =
-                        std::array::from_fn(|g| V::load(weights.add(g * V::LANES)));
+                    let mut weight = [V::zero(); G];
+                    for g in 0..G {
+                        weight[g] = V::load(weights.add(g * V::LANES));
+                    }
                     weights = weights.add(wide);
                     for r in 0..R {
                         let splat = V::splat(values.add(r * TILE + lane));
@@ -384,7 +400,10 @@ impl Products<'_> {
                 values = values.wrapping_add(self.tile_count * TILE);
             }
             for lane in 0..self.channels % LANES {
-                let weight: [V; G] = std::array::from_fn(|g| V::load(weights.add(g * V::LANES)));
+                let mut weight = [V::zero(); G];
+                for g in 0..G {
+                    weight[g] = V::load(weights.add(g * V::LANES));
+                }
                 weights = weights.add(wide);
                 for r in 0..R {
                     let splat = V::splat(values.add(r * TILE + lane));
@@ -419,17 +438,24 @@ impl Products<'_> {
             let mut from = self.products.as_ptr().add(tiles.start * wide);
             for _ in tiles {
                 for g in 0..G {
-                    let product = |index: usize| V::load(from.add(index * place + g * V::LANES));
-                    let [first, second] = finish([product(0), product(2), product(3), product(1)]);
-                    let to: [*mut f32; 2] = std::array::from_fn(|b| {
-                        let block = (g * blocks + b.min(blocks - 1)) * self.stride;
-                        self.output.as_mut_ptr().add(block + voxel * LANES)
-                    });
+                    let product = from.add(g * V::LANES);
+                    let [first, second] = finish([
+                        V::load(product),
+                        V::load(product.add(2 * place)),
+                        V::load(product.add(3 * place)),
+                        V::load(product.add(place)),
+                    ]);
+                    let place = self.output.as_mut_ptr().add(voxel * LANES);
+                    let to = [
+                        place.add(g * blocks * self.stride),
+                        place.add((g * blocks + blocks - 1) * self.stride),
+                    ];
                     if dilation == 1 {
                         first.store_pairs(second, &to[..blocks]);
                     } else {
                         first.store_blocks(&to[..blocks]);
-                        let to = to.map(|place| place.wrapping_add(dilation * LANES));
+                        let apart = dilation * LANES;
+                        let to = [to[0].add(apart), to[1].add(apart)];
                         second.store_blocks(&to[..blocks]);
                     }
                 }
@@ -525,7 +551,12 @@ unsafe fn finish_column<V: Vector, const D: usize>(
         let mut planes = [[V::zero(); 4]; 2];
         for h in 0..4 {
             if D == 2 {
-                let column = std::array::from_fn(|d| V::load(from.add((d * 4 + h) * stride)));
+                let column = [
+                    V::load(from.add(h * stride)),
+                    V::load(from.add((4 + h) * stride)),
+                    V::load(from.add((8 + h) * stride)),
+                    V::load(from.add((12 + h) * stride)),
+                ];
                 let changed = finish(column);
                 planes[0][h] = changed[0];
                 planes[1][h] = changed[1];
