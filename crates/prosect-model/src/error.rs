@@ -224,20 +224,20 @@ impl ModelError {
 impl Faulty for ModelError {
     fn fault(&self) -> Fault {
         match self {
-            Self::UnknownModel { .. } | Self::WrongModality { .. } | Self::SelfTest { .. } => {
-                Fault::Inconsistent
-            }
+            Self::UnknownModel { .. }
+            | Self::WrongModality { .. }
+            | Self::SelfTest { .. }
+            | Self::Needs { .. }
+            | Self::UnknownStructure { .. }
+            | Self::Shipped { .. }
+            | Self::Channels { .. }
+            | Self::Image { .. }
+            | Self::Overflow { .. } => Fault::Inconsistent,
             Self::Manifest { .. }
             | Self::Checksum { .. }
             | Self::Extent { .. }
             | Self::NotFinite { .. } => Fault::Malformed,
             Self::Recipe { .. } | Self::UnknownTask { .. } => Fault::Unsupported,
-            Self::Needs { .. } | Self::UnknownStructure { .. } | Self::Shipped { .. } => {
-                Fault::Inconsistent
-            }
-            Self::Channels { .. } | Self::Image { .. } | Self::Overflow { .. } => {
-                Fault::Inconsistent
-            }
             Self::Io { .. } | Self::Write { .. } => Fault::Io,
             Self::TooLarge { .. } | Self::Memory { .. } => Fault::Limit,
             Self::Network { source, .. } => match source.class() {

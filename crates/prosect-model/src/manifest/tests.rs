@@ -1,3 +1,5 @@
+//! The manifest as text and back, and what is refused.
+
 use prosect_segmentation::{Code, Rgb, Structure};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Finished planes against sums over the whole volume.
+
 use proptest::prelude::*;
 
 use super::{Accumulator, Contribution, PlaneLayout, Precision};

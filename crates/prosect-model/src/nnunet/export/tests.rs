@@ -1,3 +1,5 @@
+//! Rows given out plane by plane against the whole volume at once.
+
 use proptest::prelude::*;
 
 use super::{Exporter, Grid2};
