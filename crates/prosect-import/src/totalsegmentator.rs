@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use prosect_base::{Cancel, Progress};
 use prosect_model::{
-    CropRecipe, Manifest, NnUnetRecipe, Recipe, StoredAxes, TotalSegmentatorRecipe,
+    CropRecipe, Manifest, ModalityStatus, ModalitySupport, NnUnetRecipe, Recipe, StoredAxes,
+    TotalSegmentatorRecipe,
 };
 
 use crate::catalog::{self, Task, TaskLicense};
@@ -220,7 +221,7 @@ impl Making {
             ),
             license_code: NNUNET_LICENSE.into(),
             license_weights,
-            modalities: vec![support(&task.modality)],
+            modalities: vec![published_support(&task.modality, is_whole)],
             structures: exact_structures(&classes),
             recipe: Recipe::NnUnet(NnUnetRecipe {
                 parts: self.parts,
@@ -241,5 +242,19 @@ impl Making {
             manifest,
             notes: self.notes,
         }
+    }
+}
+
+/// What the publisher made for a modality, and measured on it, is supported; a part of it is not
+/// what was measured.
+fn published_support(modality: &str, is_whole: bool) -> ModalitySupport {
+    let status = if is_whole {
+        ModalityStatus::Supported
+    } else {
+        ModalityStatus::Experimental
+    };
+    ModalitySupport {
+        status,
+        ..support(modality)
     }
 }

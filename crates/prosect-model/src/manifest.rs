@@ -61,7 +61,7 @@ pub struct ModalitySupport {
 /// How far a model is tested on a modality.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ModalityStatus {
-    /// Made for it, and measured.
+    /// Made for it, and measured, by us or by its publisher.
     Supported,
     /// Offered, but nobody measured it.
     Experimental,

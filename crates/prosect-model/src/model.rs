@@ -192,11 +192,7 @@ impl Model {
                     return totalsegmentator::predict_bytes(self, recipe, steps, grid, options)
                         .map(Some);
                 }
-                let mut most = 0;
-                for part in &recipe.parts {
-                    most = most.max(nnunet::predict_bytes(self, part, grid, options)?);
-                }
-                Ok(Some(most))
+                nnunet::predict_all_bytes(self, recipe, grid, options).map(Some)
             }
             _ => Ok(None),
         }

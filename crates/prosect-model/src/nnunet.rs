@@ -25,17 +25,17 @@ mod window;
 #[cfg(test)]
 mod oracle;
 
-use prosect_volume::{AxisOrder, Volume, reorient};
+use prosect_volume::{AxisOrder, Grid, Volume, VolumeError, reorient};
 use rayon::prelude::*;
 
 use crate::error::ModelError;
 use crate::manifest::{NnUnetRecipe, Part, StoredAxes};
 use crate::model::Model;
 use crate::output::{Answer, ModelFinding, ModelOutput};
-use crate::segment::Case;
+use crate::segment::{Case, SegmentOptions};
 use crate::trail::Trail;
 pub(crate) use runner::{PartRunner, predict_bytes};
-pub(crate) use target::{Merged, Target, merge};
+pub(crate) use target::{Labels, Merged, Target, merge};
 
 /// Segments an image with the parts of an nnU-Net that TotalSegmentator did not make.
 pub(crate) fn segment(
@@ -49,7 +49,7 @@ pub(crate) fn segment(
         runner::require_channels(model, part, 1)?;
     }
     let mut trail = Trail::begin(case.progress);
-    let mut merged = Merged::new(case.image.grid().n_voxels());
+    let mut merged = Merged::new(case.image.grid().n_voxels(), &recipe.parts);
     in_pool(case.options.threads, || -> Result<(), ModelError> {
         for (n, part) in wanted.iter().enumerate() {
             trail.step(&format!("network {}", part.id));
@@ -61,6 +61,35 @@ pub(crate) fn segment(
     })?;
     trail.end_step();
     finish(case, model, merged, trail)
+}
+
+/// Most memory that a run on an image of this grid takes, the image and the answer included.
+pub(crate) fn predict_all_bytes(
+    model: &Model,
+    recipe: &NnUnetRecipe,
+    source: &Grid,
+    options: &SegmentOptions<'_>,
+) -> Result<u64, ModelError> {
+    let n_voxels = source.n_voxels() as u64;
+    let mut most = FINISHED_BYTES_PER_VOXEL * n_voxels;
+    for part in &recipe.parts {
+        let turned = match part.axes {
+            StoredAxes::Stored => 0,
+            StoredAxes::Ras => 4 * n_voxels,
+        };
+        let held = turned + held_bytes(&recipe.parts, source);
+        most = most.max(predict_bytes(model, part, source, options, held)?);
+    }
+    Ok(most)
+}
+
+/// At the end an image in f32, labels while they are widened, and doubts lie in memory.
+pub(crate) const FINISHED_BYTES_PER_VOXEL: u64 = 4 + 1 + 2 + 1;
+
+/// Memory of an image in f32, labels and doubts.
+pub(crate) fn held_bytes(parts: &[Part], source: &Grid) -> u64 {
+    let of_label = if target::are_narrow(parts) { 1 } else { 2 };
+    (4 + of_label + 1) * source.n_voxels() as u64
 }
 
 /// Runs a part on the image as it is stored or as its axes want it.
@@ -146,9 +175,11 @@ pub(crate) fn describe(case: &Case<'_>, part: &Part, trail: &mut Trail<'_>) {
 pub(crate) fn finish(
     case: &Case<'_>,
     model: &Model,
-    mut merged: Merged,
+    merged: Merged,
     trail: Trail<'_>,
 ) -> Result<ModelOutput, ModelError> {
+    let Merged { labels, mut doubts } = merged;
+    let mut labels = labels.widen();
     let structures = &model.manifest().structures;
     let highest = structures.iter().map(|s| s.label_value).max().unwrap_or(0);
     let mut kept = vec![false; usize::from(highest) + 1];
@@ -157,7 +188,7 @@ pub(crate) fn finish(
         kept[usize::from(structure.label_value)] =
             (case.options.structures.as_ref()).is_none_or(|names| names.contains(name));
     }
-    let counts = count_and_keep(&mut merged.labels, &kept);
+    let counts = count_and_keep(&mut labels, &kept);
     let mut findings = Vec::new();
     for structure in structures {
         let value = usize::from(structure.label_value);
@@ -170,14 +201,15 @@ pub(crate) fn finish(
             });
         }
     }
-    let (labels, confidence) =
-        (merged.into_volumes(case.image.grid())).map_err(|e| ModelError::Image {
-            model: model.manifest().name.clone(),
-            reason: e.to_string(),
-        })?;
+    (doubts.par_iter_mut()).for_each(|doubt| *doubt = 255 - *doubt);
+    let grid = case.image.grid();
+    let failed = |e: VolumeError| ModelError::Image {
+        model: model.manifest().name.clone(),
+        reason: e.to_string(),
+    };
     Ok(ModelOutput {
-        answer: Answer::Labels(labels),
-        confidence,
+        answer: Answer::Labels(Volume::new(grid.clone(), labels).map_err(failed)?),
+        confidence: Volume::new(grid.clone(), doubts).map_err(failed)?,
         findings,
         parameters: trail.parameters,
         times: trail.times,

@@ -25,7 +25,9 @@ use prosect_volume::{Grid, IndexBox, Volume};
 use crate::error::ModelError;
 use crate::manifest::{CropRecipe, NnUnetRecipe, Part, Recipe, TotalSegmentatorRecipe};
 use crate::model::Model;
-use crate::nnunet::{self, Merged, PartRunner, Target, describe, finish, in_pool, require_finite};
+use crate::nnunet::{
+    self, Labels, Merged, PartRunner, Target, describe, finish, in_pool, require_finite,
+};
 use crate::output::{ModelFinding, ModelOutput};
 use crate::segment::{Case, SegmentOptions};
 use crate::trail::Trail;
@@ -74,12 +76,17 @@ pub(crate) fn predict_bytes(
         return Ok(0);
     };
     let working = working::working_grid(&framing, steps.resample_mm)?;
-    let mut most = 0;
+    let held = if options.compat {
+        // Labels and doubts lie on the working grid until the networks are done.
+        4 * source.n_voxels() as u64 + nnunet::held_bytes(&recipe.parts, &working)
+    } else {
+        nnunet::held_bytes(&recipe.parts, source) + 4 * working.n_voxels() as u64
+    };
+    let mut most = nnunet::FINISHED_BYTES_PER_VOXEL * source.n_voxels() as u64;
     for part in &recipe.parts {
-        most = most.max(nnunet::predict_bytes(model, part, &working, options)?);
+        most = most.max(nnunet::predict_bytes(model, part, &working, options, held)?);
     }
-    // The image is f32; labels and doubts take three bytes for each of its voxels.
-    Ok(most + 7 * source.n_voxels() as u64)
+    Ok(most)
 }
 
 /// One model on one image.
@@ -200,8 +207,7 @@ impl<'a> Job<'a> {
             None => None,
         };
         let zooms_mm = self.source().spacing_mm().map(|s| s as f32);
-        let labels = std::mem::take(&mut merged.labels);
-        let Ok(mut labels) = Volume::new(self.source().clone(), labels) else {
+        let Ok(mut labels) = Volume::new(self.source().clone(), merged.take_labels()) else {
             return Ok(());
         };
         if let Some(bodies) = bodies {
@@ -211,7 +217,7 @@ impl<'a> Job<'a> {
         if let Some((mask, dilation_mm)) = outside {
             postprocess::remove_outside(&mut labels, &mask, dilation_mm, zooms_mm);
         }
-        merged.labels = labels.into_parts().1;
+        merged.labels = Labels::Wide(labels.into_parts().1);
         Ok(())
     }
 
@@ -382,7 +388,7 @@ impl<'a> Job<'a> {
         for (step, seconds) in inner.times {
             trail.times.push((format!("{name}: {step}"), seconds));
         }
-        let labels = found.merged.labels;
+        let labels = found.merged.labels.widen();
         Ok(match Volume::new(self.source().clone(), labels) {
             Ok(labels) => labels,
             Err(_) => Volume::filled(self.source().clone(), 0),
@@ -391,7 +397,7 @@ impl<'a> Job<'a> {
 
     /// Background everywhere, and nobody was asked.
     fn unasked(&self) -> Merged {
-        let mut merged = Merged::new(self.source().n_voxels());
+        let mut merged = Merged::new(self.source().n_voxels(), &self.recipe.parts);
         merged.doubts.fill(u8::MAX);
         merged
     }

@@ -17,11 +17,17 @@ pub(crate) struct Engine {
     plan: Plan,
 }
 
+/// A run that takes more than this in all prefers the plan that saves memory over the fastest, which
+/// is a few percent faster: with that it may still fit a computer of 4 GB.
+const COMFORTABLE_BYTES: u64 = 2_800_000_000;
+/// Above this nothing is saved unasked: such a run needs a larger computer with any plan.
+const SMALL_COMPUTER_BYTES: u64 = 3_200_000_000;
+
 /// What a run may use of the memory that is allowed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget {
-    /// The limit for everything.
-    pub(crate) allowed_bytes: u64,
+    /// The limit for everything, if there is one.
+    pub(crate) allowed_bytes: Option<u64>,
     /// What else lies in memory while the network runs.
     pub(crate) others_bytes: u64,
 }
@@ -33,7 +39,7 @@ impl Engine {
         part: &Part,
         fold: &FileRef,
         options: &SegmentOptions<'_>,
-        budget: Option<Budget>,
+        budget: Budget,
     ) -> Result<Self, ModelError> {
         let network = model.load_network(&part.network, fold, options.isa)?;
         let graph = network.graph();
@@ -95,27 +101,45 @@ fn plan(
     network: &Network,
     part: &Part,
     threads: usize,
-    budget: Option<Budget>,
+    budget: Budget,
 ) -> Result<Plan, ModelError> {
     let failed = ModelError::network(&model.manifest().name);
     let within = |threads: usize, max_bytes: Option<u64>| {
         network.plan_within(part.patch_size, &PlanOptions { threads, max_bytes })
     };
-    let Some(budget) = budget else {
-        return within(threads, None).map_err(&failed);
-    };
     let others = budget.others_bytes + network.weight_bytes();
-    let left = budget.allowed_bytes.saturating_sub(others);
-    match within(threads, Some(left)) {
+    let Some(allowed_bytes) = budget.allowed_bytes else {
+        let fastest = within(threads, None).map_err(&failed)?;
+        return Ok(smaller(&fastest, others, &within).unwrap_or(fastest));
+    };
+    match within(threads, Some(allowed_bytes.saturating_sub(others))) {
         Err(error) if error.class() == FaultClass::Limit => {
-            // One thread needs the least.
-            let least = within(1, None).map_err(&failed)?.peak_bytes();
+            // One thread needs the least, with the plan that saves memory if there is one.
+            let fastest = within(1, None).map_err(&failed)?.peak_bytes();
+            let least = within(1, Some(fastest.saturating_sub(1)))
+                .map_or(fastest, |plan| plan.peak_bytes());
             Err(ModelError::Memory {
                 model: model.manifest().name.clone(),
                 needed_bytes: others + least,
-                allowed_bytes: budget.allowed_bytes,
+                allowed_bytes,
             })
         }
-        planned => planned.map_err(&failed),
+        Ok(plan) => Ok(smaller(&plan, others, &within).unwrap_or(plan)),
+        Err(error) => Err(failed(error)),
     }
+}
+
+/// A plan for as many threads that saves memory, where that makes the difference for a small computer.
+fn smaller(
+    plan: &Plan,
+    others_bytes: u64,
+    within: &dyn Fn(usize, Option<u64>) -> Result<Plan, NetworkError>,
+) -> Option<Plan> {
+    if others_bytes + plan.peak_bytes() <= COMFORTABLE_BYTES {
+        return None;
+    }
+    let less = plan.peak_bytes().saturating_sub(1);
+    let found = within(plan.threads(), Some(less)).ok()?;
+    let fits = others_bytes + found.peak_bytes() <= SMALL_COMPUTER_BYTES;
+    (fits && found.threads() == plan.threads()).then_some(found)
 }

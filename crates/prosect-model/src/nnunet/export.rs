@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use crate::manifest::Heads;
 use crate::nnunet::accumulate::Precision;
-use crate::nnunet::target::{Merged, Place, Places, merge};
+use crate::nnunet::target::{Label, Labels, Merged, Place, Places, merge};
 use cell::{Corners, Interpolation};
 pub(crate) use finished::{Finished, Grid2};
 
@@ -73,27 +73,43 @@ impl<'a> Exporter<'a> {
     }
 
     fn fill_slice(&self, slice: usize, pair: [&Finished; 2], share: f64, merged: &mut Merged) {
+        let doubts = &mut merged.doubts;
+        match &mut merged.labels {
+            Labels::Narrow(labels) => self.fill(slice, pair, share, (labels, doubts)),
+            Labels::Wide(labels) => self.fill(slice, pair, share, (labels, doubts)),
+        }
+    }
+
+    fn fill<L: Label>(
+        &self,
+        slice: usize,
+        pair: [&Finished; 2],
+        share: f64,
+        (all_labels, all_doubts): (&mut [L], &mut [u8]),
+    ) {
         let [_, rows, columns] = &self.places.axes;
         let [s0, s1, s2] = self.places.strides;
-        let work = |row: usize, labels: &mut [u16], doubts: &mut [u8]| {
-            if let Some(place) = rows[row] {
-                self.fill_row([share, place.share], place.low, pair, labels, doubts);
-            }
-        };
         let n = columns.len();
         if s2 == 1 && s1 == n && s0 == n * rows.len() {
             let part = slice * s0..(slice + 1) * s0;
-            (merged.labels[part.clone()].par_chunks_mut(n))
-                .zip(merged.doubts[part].par_chunks_mut(n))
+            (all_labels[part.clone()].par_chunks_mut(n))
+                .zip(all_doubts[part].par_chunks_mut(n))
                 .enumerate()
-                .for_each(|(row, (labels, doubts))| work(row, labels, doubts));
+                .for_each(|(row, (labels, doubts))| {
+                    if let Some(place) = rows[row] {
+                        self.fill_row([share, place.share], place.low, pair, labels, doubts);
+                    }
+                });
             return;
         }
         let made: Vec<(Vec<u16>, Vec<u8>)> = (0..rows.len())
             .into_par_iter()
             .map(|row| {
-                let (mut labels, mut doubts) = (vec![0; n], vec![0; n]);
-                work(row, &mut labels, &mut doubts);
+                let (mut labels, mut doubts) = (vec![0_u16; n], vec![0; n]);
+                if let Some(place) = rows[row] {
+                    let shares = [share, place.share];
+                    self.fill_row(shares, place.low, pair, &mut labels, &mut doubts);
+                }
                 (labels, doubts)
             })
             .collect();
@@ -101,23 +117,18 @@ impl<'a> Exporter<'a> {
             let first = slice * s0 + row * s1;
             for (column, (found, doubt)) in labels.iter().zip(doubts).enumerate() {
                 let at = first + column * s2;
-                merge(
-                    &mut merged.labels[at],
-                    &mut merged.doubts[at],
-                    *found,
-                    *doubt,
-                );
+                merge(&mut all_labels[at], &mut all_doubts[at], *found, *doubt);
             }
         }
     }
 
     /// One row of one slice. `shares` are those along axes 0 and 1; the row lies after `low`.
-    fn fill_row(
+    fn fill_row<L: Label>(
         &self,
         shares: [f64; 2],
         low: usize,
         pair: [&Finished; 2],
-        labels: &mut [u16],
+        labels: &mut [L],
         doubts: &mut [u8],
     ) {
         let rows = corner_pair(low, shares[1], self.grid.height);

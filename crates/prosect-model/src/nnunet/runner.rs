@@ -5,7 +5,7 @@ use prosect_nn::network::Workspace;
 use prosect_volume::{Grid, Volume};
 
 use crate::error::ModelError;
-use crate::manifest::{Part, StoredAxes};
+use crate::manifest::Part;
 use crate::model::Model;
 use crate::nnunet::accumulate::{Contribution, PlaneLayout, Precision};
 use crate::nnunet::engine::{Budget, Engine};
@@ -46,6 +46,13 @@ struct RowOfPatches<'a> {
     kernel: &'a [f32],
 }
 
+/// Where finished planes go.
+struct Outgoing<'a> {
+    exporter: Exporter<'a>,
+    logits_file: Option<NpyFile>,
+    grid: Grid2,
+}
+
 impl<'a> PartRunner<'a> {
     pub(crate) fn new(case: &'a Case<'a>, model: &'a Model, part: &'a Part) -> Self {
         Self {
@@ -77,30 +84,36 @@ impl<'a> PartRunner<'a> {
         target: &Target,
         merged: &mut Merged,
     ) -> Result<(), ModelError> {
-        self.require_memory(images)?;
+        let held_bytes = self.bytes_of_images(images) + merged.bytes();
+        self.require_memory(images, held_bytes)?;
         let input = self.preprocess(images)?;
         self.case.cancel.check()?;
-        self.predict(&input, target, merged)
+        self.predict(&input, target, merged, held_bytes)
+    }
+
+    /// Memory of the case's image and of those that were made of it.
+    fn bytes_of_images(&self, images: &[&Volume<f32>]) -> u64 {
+        let made = images
+            .iter()
+            .filter(|i| !std::ptr::eq(**i, self.case.image));
+        let n_voxels: usize = made.map(|image| image.values().len()).sum();
+        4 * (n_voxels + self.case.image.values().len()) as u64
     }
 
     /// Refuses a limit that not even the way to the network's grid keeps.
-    fn require_memory(&self, images: &[&Volume<f32>]) -> Result<(), ModelError> {
+    fn require_memory(&self, images: &[&Volume<f32>], held_bytes: u64) -> Result<(), ModelError> {
         let (Some(allowed_bytes), Some(image)) = (self.case.options.max_ram_bytes, images.first())
         else {
             return Ok(());
         };
         let geometry = Geometry::largest(self.part, image.grid());
-        let source = self.case.image.grid();
-        let least = self.settings().bytes_of_preprocessing(&geometry, source);
-        if least <= allowed_bytes {
+        if held_bytes + self.settings().bytes_of_preprocessing(&geometry) <= allowed_bytes {
             return Ok(());
         }
-        let options = self.case.options;
-        let running = predict_bytes(self.model, self.part, source, options)?;
-        let needed_bytes = least.max(running);
+        let (model, part, options) = (self.model, self.part, self.case.options);
         Err(ModelError::Memory {
-            model: self.model.manifest().name.clone(),
-            needed_bytes,
+            model: model.manifest().name.clone(),
+            needed_bytes: predict_bytes(model, part, image.grid(), options, held_bytes)?,
             allowed_bytes,
         })
     }
@@ -124,24 +137,29 @@ impl<'a> PartRunner<'a> {
         Ok(input)
     }
 
-    /// Runs the network over all patches.
-    pub(crate) fn predict(
+    /// Runs the network over all patches. Images and answer hold so much memory.
+    fn predict(
         &self,
         input: &Preprocessed,
         target: &Target,
         merged: &mut Merged,
+        held_bytes: u64,
     ) -> Result<(), ModelError> {
         let tiling = self.settings().tiling(input.shape());
         let places = Places::of(target, &input.geometry, self.orders(&input.geometry));
         places.doubt_outside(merged);
         let grid = self.settings().grid2(&tiling);
         let precision = self.settings().precision();
-        let mut exporter =
-            Exporter::new(&self.part.heads, precision, grid, tiling.shape[0], places);
-        let mut logits_file = self.logits_file(&tiling)?;
+        let mut outgoing = Outgoing {
+            exporter: Exporter::new(&self.part.heads, precision, grid, tiling.shape[0], places),
+            logits_file: self.logits_file(&tiling)?,
+            grid,
+        };
         let mut sums = Sums::new(grid.layout, precision, self.part.folds.len());
         let kernel = weights(tiling.patch);
-        let mut engine = self.load(0, &tiling, input)?;
+        let others_bytes =
+            held_bytes + self.settings().bytes_of_sums(&tiling) + 4 * input.values.len() as u64;
+        let mut engine = self.load(0, others_bytes)?;
         (self.model).require_self_test(
             &self.part.self_test,
             engine.network(),
@@ -149,12 +167,13 @@ impl<'a> PartRunner<'a> {
         )?;
         let mut workspace = engine.workspace(self.model)?;
         let mut loaded = 0;
-        for row in 0..tiling.starts[0].len() {
+        let last = tiling.starts[0].len() - 1;
+        for row in 0..=last {
             sums.extend_to(tiling.starts[0][row] + tiling.patch[0]);
             for fold in 0..self.part.folds.len() {
                 if fold != loaded {
                     drop(engine);
-                    engine = self.load(fold, &tiling, input)?;
+                    engine = self.load(fold, others_bytes)?;
                     loaded = fold;
                 }
                 let place = RowOfPatches {
@@ -165,26 +184,39 @@ impl<'a> PartRunner<'a> {
                 };
                 self.run_row(place, (&engine, &mut workspace), input, &sums)?;
             }
-            let is_last = row + 1 == tiling.starts[0].len();
-            for padded in tiling.finished_planes(row) {
-                let plane = sums.release().ok_or_else(|| ModelError::Overflow {
-                    model: self.model.manifest().name.clone(),
-                })?;
-                let inside =
-                    (padded.checked_sub(tiling.before[0])).filter(|p| *p < tiling.shape[0]);
-                let Some(index) = inside else {
-                    sums.recycle(plane);
-                    continue;
-                };
-                if let Some(file) = &mut logits_file {
-                    write_plane(file, index, &plane, grid)?;
-                }
-                // Behind the last row the memory goes back to the system while the answer grows.
-                if let Some(used) = exporter.push(plane, merged).filter(|_| !is_last) {
-                    sums.recycle(used);
-                }
-                self.case.cancel.check()?;
+            if row < last {
+                self.hand_on(row, &tiling, &mut sums, &mut outgoing, merged)?;
             }
+        }
+        // The network's memory goes back to the system while the rest of the answer is made.
+        drop((engine, workspace));
+        self.hand_on(last, &tiling, &mut sums, &mut outgoing, merged)
+    }
+
+    /// Hands on the planes that are finished with a row of patches.
+    fn hand_on(
+        &self,
+        row: usize,
+        tiling: &Tiling,
+        sums: &mut Sums,
+        outgoing: &mut Outgoing<'_>,
+        merged: &mut Merged,
+    ) -> Result<(), ModelError> {
+        let is_last = row + 1 == tiling.starts[0].len();
+        for padded in tiling.finished_planes(row) {
+            let plane = sums.release().ok_or_else(|| ModelError::Overflow {
+                model: self.model.manifest().name.clone(),
+            })?;
+            let inside = (padded.checked_sub(tiling.before[0])).filter(|p| *p < tiling.shape[0]);
+            let used = match inside {
+                Some(index) => outgoing.push(index, plane, merged)?,
+                None => Some(plane),
+            };
+            // Behind the last row the memory goes back to the system while the answer grows.
+            if let Some(used) = used.filter(|_| !is_last) {
+                sums.recycle(used);
+            }
+            self.case.cancel.check()?;
         }
         Ok(())
     }
@@ -292,27 +324,13 @@ impl<'a> PartRunner<'a> {
         })
     }
 
-    fn load(
-        &self,
-        fold: usize,
-        tiling: &Tiling,
-        input: &Preprocessed,
-    ) -> Result<Engine, ModelError> {
-        let others = self
-            .settings()
-            .bytes_beside_engine(tiling, self.case.image.grid())
-            + 4 * input.values.len() as u64;
-        let budget = (self.case.options.max_ram_bytes).map(|allowed_bytes| Budget {
-            allowed_bytes,
-            others_bytes: others,
-        });
-        Engine::load(
-            self.model,
-            self.part,
-            &self.part.folds[fold],
-            self.case.options,
-            budget,
-        )
+    fn load(&self, fold: usize, others_bytes: u64) -> Result<Engine, ModelError> {
+        let budget = Budget {
+            allowed_bytes: self.case.options.max_ram_bytes,
+            others_bytes,
+        };
+        let (model, part) = (self.model, self.part);
+        Engine::load(model, part, &part.folds[fold], self.case.options, budget)
     }
 
     fn logits_file(&self, tiling: &Tiling) -> Result<Option<NpyFile>, ModelError> {
@@ -336,25 +354,28 @@ impl<'a> PartRunner<'a> {
     }
 }
 
-/// Most memory that a run of a part on an image of this grid takes, the image included.
+/// Most memory that a run of a part takes on an image of this grid, if nothing limits it; images and
+/// answer hold `held_bytes` of it.
 pub(crate) fn predict_bytes(
     model: &Model,
     part: &Part,
-    source: &Grid,
+    image: &Grid,
     options: &SegmentOptions<'_>,
+    held_bytes: u64,
 ) -> Result<u64, ModelError> {
-    let geometry = Geometry::largest(part, source);
+    let geometry = Geometry::largest(part, image);
     let settings = Settings { part, options };
     let tiling = settings.tiling(geometry.shape);
-    let engine = Engine::load(model, part, &part.folds[0], options, None)?;
     let n_voxels: usize = geometry.shape.iter().product();
     let input = 4 * (n_voxels * part.channels.len()) as u64;
-    let turned = match part.axes {
-        StoredAxes::Stored => 0,
-        StoredAxes::Ras => 4 * source.n_voxels() as u64,
+    let others_bytes = held_bytes + settings.bytes_of_sums(&tiling) + input;
+    let budget = Budget {
+        allowed_bytes: None,
+        others_bytes,
     };
-    let running = settings.bytes_beside_engine(&tiling, source) + input + engine.bytes();
-    Ok(turned + running.max(settings.bytes_of_preprocessing(&geometry, source)))
+    let engine = Engine::load(model, part, &part.folds[0], options, budget)?;
+    let running = others_bytes + engine.bytes();
+    Ok(running.max(held_bytes + settings.bytes_of_preprocessing(&geometry)))
 }
 
 /// Refuses images that the part's channels do not fit.
@@ -413,9 +434,9 @@ impl Settings<'_> {
         }
     }
 
-    /// Memory on the way to the network's grid: the image, planes between its grid and the network's,
-    /// a mask where one is needed, and the input.
-    fn bytes_of_preprocessing(&self, geometry: &Geometry, source: &Grid) -> u64 {
+    /// Memory on the way to the network's grid: planes between the image's grid and the network's, a
+    /// mask where one is needed, and the input.
+    fn bytes_of_preprocessing(&self, geometry: &Geometry) -> u64 {
         let [n0, n1, n2] = geometry.shape;
         let from = geometry.crop.shape();
         let is_masked = self.part.channels.iter().any(|channel| channel.use_mask);
@@ -427,12 +448,11 @@ impl Settings<'_> {
         };
         let planes = 4 * from.iter().max().unwrap_or(&0) * n1.max(n0) * n2.max(n1);
         let input = 4 * self.part.channels.len() * n0 * n1 * n2;
-        (source.n_voxels() * 4 + planes + mask + input) as u64
+        (planes + mask + input) as u64
     }
 
-    /// Memory while patches run, without the network's and its input's: the image, the answer, the
-    /// sums and one patch.
-    fn bytes_beside_engine(&self, tiling: &Tiling, source: &Grid) -> u64 {
+    /// Memory of the sums and of one patch.
+    fn bytes_of_sums(&self, tiling: &Tiling) -> u64 {
         let layout = self.grid2(tiling).layout;
         let patch: usize = tiling.patch.iter().product();
         let compat = self.precision() == Precision::Half;
@@ -445,9 +465,22 @@ impl Settings<'_> {
         } else {
             0
         };
-        // The image is f32; labels and doubts take three bytes for each voxel.
-        let volumes = source.n_voxels() * 7;
-        (volumes + planes * plane + mirrored + 4 * patch * (1 + self.part.channels.len())) as u64
+        (planes * plane + mirrored + 4 * patch * (1 + self.part.channels.len())) as u64
+    }
+}
+
+impl Outgoing<'_> {
+    /// Takes the next plane and gives back memory that is not needed any more.
+    fn push(
+        &mut self,
+        index: usize,
+        plane: Vec<f32>,
+        merged: &mut Merged,
+    ) -> Result<Option<Vec<f32>>, ModelError> {
+        if let Some(file) = &mut self.logits_file {
+            write_plane(file, index, &plane, self.grid)?;
+        }
+        Ok(self.exporter.push(plane, merged))
     }
 }
 

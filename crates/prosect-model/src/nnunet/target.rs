@@ -1,8 +1,9 @@
 //! The voxels that receive an answer, and what was answered so far.
 
-use prosect_volume::{Grid, Volume};
+use prosect_volume::Grid;
 use rayon::prelude::*;
 
+use crate::manifest::Part;
 use crate::nnunet::array::Axes;
 use crate::nnunet::preprocess::Geometry;
 use crate::nnunet::spline::{between, nearest};
@@ -52,43 +53,100 @@ impl Target {
 #[derive(Clone, Debug)]
 pub(crate) struct Merged {
     /// Label values; 0 is background. A later part overwrites where it finds something.
-    pub(crate) labels: Vec<u16>,
+    pub(crate) labels: Labels,
     /// 255 less the confidence: fresh memory says that nothing is doubted.
     pub(crate) doubts: Vec<u8>,
 }
 
 impl Merged {
-    /// Nothing is found yet.
-    pub(crate) fn new(n_voxels: usize) -> Self {
+    /// Nothing is found yet; `parts` will say what is.
+    pub(crate) fn new<'a>(n_voxels: usize, parts: impl IntoIterator<Item = &'a Part>) -> Self {
         Self {
-            labels: vec![0; n_voxels],
+            labels: if are_narrow(parts) {
+                Labels::Narrow(vec![0; n_voxels])
+            } else {
+                Labels::Wide(vec![0; n_voxels])
+            },
             doubts: vec![0; n_voxels],
         }
     }
 
-    /// Labels and confidence on `grid`, whose voxels these are.
-    pub(crate) fn into_volumes(
-        self,
-        grid: &Grid,
-    ) -> Result<(Volume<u16>, Volume<u8>), prosect_volume::VolumeError> {
-        let Self { labels, mut doubts } = self;
-        doubts
-            .par_iter_mut()
-            .for_each(|doubt| *doubt = 255 - *doubt);
-        Ok((
-            Volume::new(grid.clone(), labels)?,
-            Volume::new(grid.clone(), doubts)?,
-        ))
+    /// Memory of labels and doubts.
+    pub(crate) fn bytes(&self) -> u64 {
+        let of_label = match self.labels {
+            Labels::Narrow(_) => 1,
+            Labels::Wide(_) => 2,
+        };
+        self.doubts.len() as u64 * (of_label + 1)
+    }
+
+    /// Takes the labels out, to be worked on.
+    pub(crate) fn take_labels(&mut self) -> Vec<u16> {
+        std::mem::take(&mut self.labels).widen()
+    }
+}
+
+/// Label values, as narrow as the parts' values allow: they lie in memory beside the network.
+#[derive(Clone, Debug)]
+pub(crate) enum Labels {
+    /// No value exceeds 255.
+    Narrow(Vec<u8>),
+    Wide(Vec<u16>),
+}
+
+impl Default for Labels {
+    fn default() -> Self {
+        Self::Wide(Vec::new())
+    }
+}
+
+impl Labels {
+    pub(crate) fn at(&self, voxel: usize) -> u16 {
+        match self {
+            Self::Narrow(labels) => labels[voxel].into(),
+            Self::Wide(labels) => labels[voxel],
+        }
+    }
+
+    pub(crate) fn widen(self) -> Vec<u16> {
+        match self {
+            Self::Narrow(labels) => labels.par_iter().map(|label| u16::from(*label)).collect(),
+            Self::Wide(labels) => labels,
+        }
+    }
+}
+
+/// Whether a byte holds every label of the parts.
+pub(crate) fn are_narrow<'a>(parts: impl IntoIterator<Item = &'a Part>) -> bool {
+    (parts.into_iter()).all(|part| part.heads.values().iter().all(|value| *value <= 255))
+}
+
+/// A label while parts are merged.
+pub(crate) trait Label: Copy + Default + Send + Sync {
+    /// A value that is known to fit.
+    fn of(value: u16) -> Self;
+}
+
+impl Label for u8 {
+    fn of(value: u16) -> Self {
+        debug_assert!(value <= 255, "{value}");
+        value as Self
+    }
+}
+
+impl Label for u16 {
+    fn of(value: u16) -> Self {
+        value
     }
 }
 
 /// Adds what one part says of a voxel.
 #[inline]
-pub(crate) fn merge(label: &mut u16, doubt: &mut u8, found: u16, new_doubt: u8) {
+pub(crate) fn merge<L: Label>(label: &mut L, doubt: &mut u8, found: u16, new_doubt: u8) {
     if found == 0 {
         *doubt = (*doubt).max(new_doubt);
     } else {
-        *label = found;
+        *label = L::of(found);
         *doubt = new_doubt;
     }
 }

@@ -5,7 +5,7 @@ use prosect_volume::{GridError, IndexBox, Volume, crop};
 
 use crate::error::ModelError;
 use crate::manifest::Part;
-use crate::nnunet::{Merged, Target, merge};
+use crate::nnunet::{Labels, Merged, Target, merge};
 use crate::trail::Trail;
 
 use super::Job;
@@ -42,7 +42,7 @@ pub(super) fn run(
     if pieces.len() > 1 {
         trail.parameter("split", "three pieces along z");
     }
-    let mut merged = Merged::new(grid.n_voxels());
+    let mut merged = Merged::new(grid.n_voxels(), &job.recipe.parts);
     for (n, part) in parts.iter().enumerate() {
         for piece in &pieces {
             let Some(seen) = slices(&working, piece)? else {
@@ -56,7 +56,7 @@ pub(super) fn run(
                 )?;
                 continue;
             };
-            let mut answer = Merged::new(seen.grid().n_voxels());
+            let mut answer = Merged::new(seen.grid().n_voxels(), &job.recipe.parts);
             job.run_part(
                 [n, parts.len()],
                 part,
@@ -71,14 +71,16 @@ pub(super) fn run(
     drop(working);
     trail.step("clean");
     let Merged { labels, doubts } = merged;
-    let mut labels = match Volume::new(grid.clone(), labels) {
+    let mut labels = match Volume::new(grid.clone(), labels.widen()) {
         Ok(labels) => labels,
         Err(_) => Volume::filled(grid.clone(), 0),
     };
     job.clean(&mut labels, UP)?;
     trail.step("restore");
     let mut restored = job.unasked();
-    spread_nearest(labels.values(), grid.shape(), framing, &mut restored.labels);
+    let mut spread = vec![0; job.source().n_voxels()];
+    spread_nearest(labels.values(), grid.shape(), framing, &mut spread);
+    restored.labels = Labels::Wide(spread);
     spread_nearest(&doubts, grid.shape(), framing, &mut restored.doubts);
     Ok(restored)
 }
@@ -121,11 +123,10 @@ fn keep(piece: &Third, shape: [usize; 3], answer: &Merged, merged: &mut Merged) 
     let plane = shape[0] * shape[1];
     let first = piece.seen.start * plane;
     for at in piece.kept.start * plane..piece.kept.end * plane {
-        merge(
-            &mut merged.labels[at],
-            &mut merged.doubts[at],
-            answer.labels[at - first],
-            answer.doubts[at - first],
-        );
+        let (found, doubt) = (answer.labels.at(at - first), answer.doubts[at - first]);
+        match &mut merged.labels {
+            Labels::Narrow(labels) => merge(&mut labels[at], &mut merged.doubts[at], found, doubt),
+            Labels::Wide(labels) => merge(&mut labels[at], &mut merged.doubts[at], found, doubt),
+        }
     }
 }

@@ -5,7 +5,7 @@ use prosect_volume::Volume;
 
 use crate::error::ModelError;
 use crate::manifest::Part;
-use crate::nnunet::{Merged, Target};
+use crate::nnunet::{Labels, Merged, Target};
 use crate::output::ModelFinding;
 use crate::trail::Trail;
 
@@ -30,7 +30,7 @@ pub(super) fn run(
     trail.parameter("working_shape", format!("{:?}", working.grid().shape()));
     findings.extend(resample_mm.and_then(|_| finding::few_steps(&working)));
     let target = target(framing, working.grid().shape());
-    let mut merged = Merged::new(job.source().n_voxels());
+    let mut merged = Merged::new(job.source().n_voxels(), &job.recipe.parts);
     for (n, part) in parts.iter().enumerate() {
         job.run_part(
             [n, parts.len()],
@@ -44,10 +44,9 @@ pub(super) fn run(
     drop(working);
     if job.task.cleanup != Cleanup::None {
         trail.step("clean");
-        let labels = std::mem::take(&mut merged.labels);
-        if let Ok(mut labels) = Volume::new(job.source().clone(), labels) {
+        if let Ok(mut labels) = Volume::new(job.source().clone(), merged.take_labels()) {
             job.clean(&mut labels, framing.axes()[2])?;
-            merged.labels = labels.into_parts().1;
+            merged.labels = Labels::Wide(labels.into_parts().1);
         }
     }
     Ok(merged)

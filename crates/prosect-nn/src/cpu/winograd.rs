@@ -119,7 +119,7 @@ impl WinogradConv {
         let shape = self.batch_shape(&grid);
         let share = Share::choose(&grid, self.groups.len(), (team.threads(), shape.tiles));
         let mut units = self.make_units(&grid, &share);
-        self.hand_out(&mut units, &share, &grid, (output, out_layout));
+        Self::hand_out(&mut units, &share, &grid, (output, out_layout));
         assert!(
             scratch.len() >= shape.scratch_len(),
             "no scratch for the convolution"
@@ -136,7 +136,7 @@ impl WinogradConv {
             out_layout,
             finish,
         };
-        team.for_each_with(states, units, cost, |scratch: &mut &mut [f32], unit| {
+        team.for_each_with(states, units, cost, |scratch, unit| {
             work.run_unit(scratch, unit);
         })
     }
@@ -166,7 +166,6 @@ impl WinogradConv {
 
     /// Gives each unit its strips of the output.
     fn hand_out<'a>(
-        &self,
         units: &mut [Unit<'a>],
         share: &Share,
         grid: &Grid,

@@ -1,4 +1,8 @@
 //! Memory that will be needed soon, fetched line by line between multiplications.
+#![expect(
+    clippy::inline_always,
+    reason = "must be compiled within the caller's target features"
+)]
 
 use super::vector::Vector;
 

@@ -251,7 +251,7 @@ pub(crate) struct Products<'a> {
     /// Vectors of output channels, 1 to [`MAX_VECTORS`].
     pub(crate) vectors: usize,
     /// `[place 0, 3, 1, 2][tile][vectors * lanes]`, written and read again.
-    pub(crate) products: &'a mut [f32],
+    pub(crate) unfinished: &'a mut [f32],
     pub(crate) runs: Runs,
     /// Rows that the tiles belong to, one after the other.
     pub(crate) rows: usize,
@@ -288,7 +288,7 @@ pub(crate) fn multiply(isa: Isa, products: Products<'_>) {
         "weights of the wrong size"
     );
     assert!(
-        p.products.len() >= 4 * p.tile_count * wide,
+        p.unfinished.len() >= 4 * p.tile_count * wide,
         "no room for the products"
     );
     let voxels = p.rows * p.runs.voxels_out();
@@ -413,7 +413,7 @@ impl Products<'_> {
                 }
             }
             let to = self
-                .products
+                .unfinished
                 .as_mut_ptr()
                 .add((place * self.tile_count + first) * wide);
             for r in 0..R {
@@ -435,7 +435,7 @@ impl Products<'_> {
         let mut voxel = tiles.start / dilation * 2 * dilation + phase;
         // SAFETY: all offsets lie within the lengths that `super::winograd::multiply` asserted.
         unsafe {
-            let mut from = self.products.as_ptr().add(tiles.start * wide);
+            let mut from = self.unfinished.as_ptr().add(tiles.start * wide);
             for _ in tiles {
                 for g in 0..G {
                     let product = from.add(g * V::LANES);

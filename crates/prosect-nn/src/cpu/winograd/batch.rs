@@ -295,7 +295,7 @@ impl Work<'_> {
                     tile_count: batch.rows.len() * batch.runs.tiles(),
                     weights: &weights[group.weights.clone()],
                     vectors: group.vectors,
-                    products,
+                    unfinished: products,
                     runs: batch.runs,
                     rows: batch.rows.len(),
                     output: &mut outs[(group.blocks.start - first_block) * stride..],
