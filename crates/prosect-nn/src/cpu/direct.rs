@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::arch::{self, ConvRow, MAX_VECTORS};
+use super::arch::{self, ConvRow};
 use super::convolution::ConvGeometry;
 use super::finish::Finish;
 use super::layout::{LANES, Layout, Plane, split_planes, zero_plane_halo};
@@ -272,7 +272,7 @@ pub(crate) fn pack_groups(
     bias: Option<&[f32]>,
 ) -> Result<(Vec<Group>, AlignedFloats, AlignedFloats), NetworkError> {
     let lanes = arch::vector_lanes(isa);
-    let groups = split_groups(out_channels, lanes, in_channels * taps);
+    let groups = split_groups(isa, out_channels, in_channels * taps);
     let ends = groups
         .last()
         .map_or((0, 0), |group| (group.weights.end, group.bias.end));
@@ -303,11 +303,12 @@ pub(crate) fn pack_groups(
     Ok((groups, packed, packed_bias))
 }
 
-/// Shares the vectors of output channels out to groups of at most [`MAX_VECTORS`], as evenly as can be.
-pub(crate) fn split_groups(out_channels: usize, lanes: usize, rows: usize) -> Vec<Group> {
+/// Shares the vectors of output channels out to groups of at most [`arch::max_vectors`], as evenly as can be.
+pub(crate) fn split_groups(isa: Isa, out_channels: usize, rows: usize) -> Vec<Group> {
+    let lanes = arch::vector_lanes(isa);
     let blocks = out_channels.div_ceil(LANES);
     let vectors = out_channels.div_ceil(lanes);
-    let count = vectors.div_ceil(MAX_VECTORS);
+    let count = vectors.div_ceil(arch::max_vectors(isa));
     let mut groups: Vec<Group> = Vec::with_capacity(count);
     let (mut weight_end, mut bias_end) = (0, 0);
     for index in 0..count {

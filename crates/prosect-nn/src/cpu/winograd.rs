@@ -65,7 +65,7 @@ impl WinogradConv {
         bias: Option<&[f32]>,
     ) -> Result<Self, NetworkError> {
         let lanes = arch::vector_lanes(isa);
-        let groups = split_groups(channels[1], lanes, 4 * channels[0]);
+        let groups = split_groups(isa, channels[1], 4 * channels[0]);
         let mut blocks_bias = vec![[0.0; LANES]; channels[1].div_ceil(LANES)];
         if let Some(bias) = bias {
             for (block, values) in blocks_bias.iter_mut().zip(bias.chunks(LANES)) {

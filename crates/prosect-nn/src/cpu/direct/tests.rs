@@ -1,12 +1,14 @@
 //! How output channels are shared out; the kernels' numbers are tested in `convolution/tests.rs`.
 
+use crate::cpu::arch;
 use crate::cpu::layout::LANES;
+use crate::isa::Isa;
 
 #[test]
 fn groups_cover_every_block_once() {
     for outs in 1..200 {
-        for lanes in [8, 16] {
-            let groups = super::split_groups(outs, lanes, 3);
+        for isa in Isa::ALL {
+            let groups = super::split_groups(isa, outs, 3);
             let blocks: Vec<usize> = groups
                 .iter()
                 .flat_map(|group| group.blocks.clone())
@@ -14,12 +16,13 @@ fn groups_cover_every_block_once() {
             assert_eq!(
                 blocks,
                 (0..outs.div_ceil(LANES)).collect::<Vec<_>>(),
-                "{outs} channels in vectors of {lanes}"
+                "{outs} channels on {isa}"
             );
             assert!(
                 groups
                     .iter()
-                    .all(|group| group.weights.len() == 3 * group.bias.len() && group.vectors <= 3)
+                    .all(|group| group.weights.len() == 3 * group.bias.len()
+                        && group.vectors <= arch::max_vectors(isa))
             );
         }
     }
