@@ -89,6 +89,8 @@ def require(words):
 def import_model(foreign, name, home):
     if not (home / name / "model.toml").is_file():
         words = [str(RELEASE / "prosect"), "models", "import", str(foreign)]
+        if foreign.suffix == ".onnx":
+            words += ["--manifest", str(foreign.parent / "manifest.toml")]
         require([*words, "--name", name, "--models", str(home)])
     return home / name
 

@@ -52,6 +52,41 @@ SHAPES = {
 }
 
 
+# What an ONNX file does not say, for `prosect models import --manifest`.
+MESHNET_MANIFEST = """
+name = "bench-meshnet"
+version = "1.0.0"
+title = "MeshNet with drawn weights, for timing"
+intended_use = "Timing only: its labels mean nothing."
+source = "benches/peers/networks.py"
+provenance = "trained on nothing"
+license_code = "Apache-2.0"
+license_weights = "Apache-2.0"
+
+[[modalities]]
+modality = "MR"
+status = "experimental"
+
+[[structures]]
+name = "brain"
+label_value = 1
+expected_dice = "unknown"
+expected_source = "trained on nothing"
+
+[[structures]]
+name = "skull"
+label_value = 2
+expected_dice = "unknown"
+expected_source = "trained on nothing"
+
+[recipe.meshnet]
+edge = 256
+normalization = "min_max"
+keep_largest = false
+labels = [0, 1, 2]
+"""
+
+
 def meshnet():
     layers, channels = [], 1
     for dilation in (1, 1, 1, 2, 4, 8, 16, 1):
@@ -110,6 +145,7 @@ def make(name, folder):
     torch.manual_seed(1)
     if name == "meshnet":
         torch.save(meshnet().state_dict(), folder / "meshnet.pt")
+        (folder / "manifest.toml").write_text(MESHNET_MANIFEST)
     elif not (foreign / "fold_0/checkpoint_final.pth").is_file():
         make_nnunet(name, shape, foreign)
     network = load(folder)

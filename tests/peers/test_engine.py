@@ -5,11 +5,14 @@ weights on the same images. Run by `cargo xtask peers engine` alone, since PyTor
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import onnxruntime
 import pytest
+import scipy.ndimage
 
 from engine_originals import (
     REFERENCE,
@@ -163,20 +166,44 @@ def test_totalsegmentator(mode, scan, install, answer, shared, work, table, tmp_
     judge(f"TotalSegmentator {name}, {source.name}", True, ours, theirs, table)
 
 
-def test_meshnet(install, answer, shared, table):
-    """MeshNet on a head, against the ONNX twin in ONNX Runtime on the same input."""
+def test_meshnet(run_prosect, answer, shared, work, table, tmp_path):
+    """brainchop's MeshNet on a head, against its ONNX twin in ONNX Runtime."""
     data = shared / "meshnet-t1-mr"
-    twin = data / "niivue-meshnet-tissue.onnx"
-    model = install(twin, "meshnet-twin")
-    ours = answer(data / "t1_crop.nii.gz", model, modality="MR")
-    session = onnxruntime.InferenceSession(str(twin), providers=["CPUExecutionProvider"])
-    (name,) = [entry.name for entry in session.get_inputs()]
-    values = ours.preprocessed.reshape((1, 1, *ours.preprocessed.shape[-3:]))
-    logits = session.run(None, {name: values})[0][0]
-    difference = largest(ours.logits, logits)
-    same = agreement(ours.logits.argmax(0), logits.argmax(0))
-    table.append(f"| MeshNet, ONNX twin, t1_crop | default | - | {difference:.1e} | {same} |")
-    assert difference <= LOGITS and same.is_met(), str(same)
+    models = work / "models"
+    name = "meshnet-tissue-light"
+    source = data / "models/model5_gw_ae"
+    done = run_prosect("models", "import", source, "--name", name, "--models", models, "--force")
+    assert done.code == 0, done.told()
+    head = nibabel.load(data / "t1_crop.nii.gz")
+    values = np.asarray(head.dataobj).astype(np.float32)
+    values = (values - values.min()) / (values.max() - values.min())
+    values = np.ascontiguousarray(values.transpose(2, 1, 0))[None]
+
+    twin = str(data / "niivue-meshnet-tissue.onnx")
+    session = onnxruntime.InferenceSession(twin, providers=["CPUExecutionProvider"])
+    theirs = session.run(None, {session.get_inputs()[0].name: values[None]})[0][0]
+    logits = our_logits(models / name, values, tmp_path)
+    difference = largest(logits, theirs)
+
+    labels = theirs.argmax(0)
+    # Both sides keep the largest part of what is not background, as brainchop does.
+    parts, _ = scipy.ndimage.label(labels > 0, np.ones((3, 3, 3)))
+    labels[parts != np.bincount(parts[parts > 0]).argmax()] = 0
+    image = nibabel.Nifti1Image(labels.transpose(2, 1, 0).astype(np.uint8), head.affine)
+    expected = np.asarray(nibabel.as_closest_canonical(image).dataobj).astype(np.int64)
+    ours = answer(data / "t1_crop.nii.gz", name, modality="MR", arrays=False)
+    same = agreement(ours.labels, expected)
+    table.append(f"| MeshNet tissue, ONNX twin, t1_crop | default | - | {difference:.1e} | {same} |")
+    assert difference <= LOGITS and same.is_met(), f"{difference} {same}"
+
+
+def our_logits(model, values, folder) -> np.ndarray:
+    """The engine alone, through the example of its crate."""
+    network = Path(os.environ["PROSECT_EXAMPLES"]) / "run_network"
+    np.save(folder / "input.npy", values)
+    words = [network, next(model.rglob("network.json")), next(model.rglob("*.safetensors"))]
+    subprocess.run([*words, folder / "input.npy", folder / "output.npy"], check=True)
+    return np.load(folder / "output.npy")
 
 
 def judge(what, compat, ours, theirs, table, exact=False):

@@ -15,7 +15,14 @@ use crate::repository::Repository;
 /// `PROSECT_ENGINE_PYTHON` names a Python that has the originals already; otherwise they are
 /// installed into the build folder. `PROSECT_ENGINE_WORK` keeps the stand-in weights between runs.
 pub(super) fn run(repository: &Repository) -> Result<()> {
-    let build = ["build", "--release", "--bins", "--locked"];
+    let build = [
+        "build",
+        "--release",
+        "--workspace",
+        "--bins",
+        "--examples",
+        "--locked",
+    ];
     process::run(&mut repository.cargo(&build))?;
     let target = repository.target_folder()?;
     let python = python(repository, &target)?;
@@ -35,6 +42,7 @@ pub(super) fn run(repository: &Repository) -> Result<()> {
             repository.root.join("docs/conformance/engine.md"),
         )
         .env("PROSECT_BIN", target.join("release/prosect"))
+        .env("PROSECT_EXAMPLES", target.join("release/examples"))
         .env("PYTHONDONTWRITEBYTECODE", "1");
     if let Some(folder) = repository.shared_folder() {
         pytest.env("PROSECT_SHARED", folder);
