@@ -1,118 +1,59 @@
-//! The table of structures: names, SNOMED CT codes and colors.
+//! The table of structures: names, codes and colors of everything that a known model draws.
 //!
-//! The table is TotalSegmentator's (2.18.0, Apache-2.0, see NOTICE), one row for each class of its
-//! `total` task, and `liver_lesion` (DICOM CID 7150 and 7159).
+//! One row for each class of each task of TotalSegmentator, for each class of the brainchop
+//! MeshNets, and for what models of our own draw. A code is SNOMED CT as the context groups of
+//! PS3.16 have it; what they do not have is coded by `99PROSECT`, the private scheme of this
+//! product, with a meaning that says what it is. `data/README.md` says where each code stands.
 
-use crate::structure::{Code, Rgb, Structure};
+mod table;
+mod label;
+mod legacy;
+mod private;
 
-const TABLE: &str = include_str!("../data/terminology.csv");
+use crate::structure::{Code, Structure};
+
+pub use private::{PRIVATE_SCHEME, private_structure};
 
 /// The structure called `name`, or `None` if the table does not know it.
+///
+/// Another word for a structure keeps itself: `left_caudate` has the codes of
+/// `caudate_nucleus_left` and is still called `left_caudate`.
 pub fn structure(name: &str) -> Option<Structure> {
-    TABLE
-        .lines()
-        .skip(1)
-        .find(|line| line.split(',').next() == Some(name))
-        .and_then(parse_row)
-}
-
-/// The names of all structures, in the order of the table.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    TABLE
-        .lines()
-        .skip(1)
-        .filter_map(|line| line.split(',').next())
-}
-
-fn parse_row(line: &str) -> Option<Structure> {
-    let fields: Vec<&str> = line.split(',').collect();
-    let code = |first: usize| {
-        let (scheme, value, meaning) = (
-            *fields.get(first)?,
-            *fields.get(first + 1)?,
-            *fields.get(first + 2)?,
-        );
-        let known = !scheme.is_empty() && !value.is_empty();
-        known.then(|| Code {
-            scheme: scheme.into(),
-            value: value.into(),
-            meaning: meaning.into(),
-        })
-    };
-    let channel = |index: usize| fields.get(index).and_then(|text| text.parse().ok());
+    let known = table::by_name(name)?;
     Some(Structure {
-        name: (*fields.first()?).to_owned(),
-        category: code(1)?,
-        property_type: code(4)?,
-        type_modifier: code(7),
-        region: code(10),
-        region_modifier: code(13),
-        color: Rgb([channel(16)?, channel(17)?, channel(18)?]),
+        name: name.to_owned(),
+        ..known.clone()
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::{names, structure};
-
-    #[test]
-    fn every_row_is_whole_and_no_two_mean_the_same() {
-        let mut meanings = HashSet::new();
-        let mut n_rows = 0;
-        for name in names() {
-            let structure = structure(name).unwrap_or_else(|| panic!("{name} has no whole row"));
-            let meaning = (
-                structure.property_type.value,
-                structure.type_modifier,
-                structure.region,
-                structure.region_modifier,
-            );
-            assert!(
-                meanings.insert(meaning),
-                "{name} has the codes of another row"
-            );
-            n_rows += 1;
-        }
-        assert_eq!(n_rows, 118);
-    }
-
-    #[test]
-    fn the_side_of_a_paired_organ_is_in_its_codes() {
-        for name in names() {
-            let structure = structure(name).unwrap();
-            let meanings: Vec<&str> = [&structure.type_modifier, &structure.region_modifier]
-                .into_iter()
-                .flatten()
-                .map(|c| c.meaning.as_str())
-                .collect();
-            for (end, side) in [("_left", "Left"), ("_right", "Right")] {
-                if name.ends_with(end) {
-                    assert!(
-                        meanings.iter().any(|m| m.contains(side))
-                            || structure
-                                .property_type
-                                .meaning
-                                .to_lowercase()
-                                .contains(&side.to_lowercase()),
-                        "{name} lost its side"
-                    );
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn the_liver_is_the_liver() {
-        let liver = structure("liver").unwrap();
-        assert_eq!(
-            (
-                liver.property_type.value.as_str(),
-                liver.property_type.meaning.as_str()
-            ),
-            ("10200004", "Liver")
-        );
-        assert_eq!(structure("liver_of_a_unicorn"), None);
-    }
+/// The structure that a label of another software names, however it is written: `Left Kidney`,
+/// `kidney-left`, `Kidney_L` and `ctx-lh-cuneus` are found; `None` for what the table does not know.
+///
+/// It has the table's own name. A label with a side never becomes a structure without it.
+pub fn structure_of_label(label: &str) -> Option<Structure> {
+    let names = label::candidates(label);
+    names.iter().find_map(|name| table::by_name(name)).cloned()
 }
+
+/// The structure that these codes mean, or `None` if the table does not know it.
+///
+/// Schemes and values count, meanings do not. The side may stand in the modifier of the type or of
+/// the region, and a region may be given where anatomy alone says where it lies. Codes of SNOMED-RT
+/// (`SRT`, `SNM3`, `99SDM`) are understood as the SNOMED CT codes that replaced them.
+pub fn structure_by_code(
+    property_type: &Code,
+    type_modifier: Option<&Code>,
+    region: Option<&Code>,
+    region_modifier: Option<&Code>,
+) -> Option<Structure> {
+    let asked = table::Key::of(property_type, type_modifier, region, region_modifier);
+    table::by_key(&asked).cloned()
+}
+
+/// The names of all structures, in the order of the table, without other words for them.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    table::rows().iter().map(|row| row.name.as_str())
+}
+
+#[cfg(test)]
+mod tests;
