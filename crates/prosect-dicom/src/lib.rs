@@ -18,6 +18,7 @@ mod inspect;
 mod choose;
 mod pixel;
 mod load;
+mod frame_labels;
 mod seg;
 #[cfg(test)]
 #[path = "../tests/dicom/shared_data.rs"]
@@ -25,7 +26,8 @@ mod shared_data;
 
 pub use choose::{Choice, Verdict, choose_series, judge_series};
 pub use error::DicomError;
+pub use frame_labels::FrameLabels;
 pub use inspect::inspect;
 pub use inventory::{Inventory, LeftOut, LeftOutKind, Series, Study};
-pub use load::{Finding, ImageSeries, SourceFrame, SourceHeader, load_series};
+pub use load::{Finding, ImageSeries, Resampled, SourceFrame, SourceHeader, load_series};
 pub use seg::{Moment, SegOptions, SegReport, write_seg};

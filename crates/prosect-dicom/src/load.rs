@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use dicom_dictionary_std::{tags, uids};
 use prosect_base::{Cancel, Fault, Limits, Phi, Progress};
-use prosect_volume::{SliceStack, Volume};
+use prosect_volume::{Cover, SliceStack, Volume};
 
 use crate::arrange::check_stack;
 use crate::attribute;
@@ -22,11 +22,15 @@ use crate::source::{Source, visit_sources};
 /// A series as a volume, with what ties it to its source.
 #[derive(Clone, Debug)]
 pub struct ImageSeries {
-    /// Values on the grid of the stack: HU for CT, the rescaled unit otherwise.
+    /// Values on the grid of the stack where it is regular, else on a regular grid that covers it:
+    /// HU for CT, the rescaled unit otherwise.
     pub image: Volume<f32>,
-    /// Where the scanner's slices are; slice `k` of the volume is frame `k`.
+    /// Where the scanner's slices are: the truth, whatever the grid of the image.
     pub stack: SliceStack,
-    /// The source of each slice, in the order of k.
+    /// How the image was made where the stack is no regular grid; `None` where slice `k` of the
+    /// volume is frame `k`.
+    pub resampled: Option<Resampled>,
+    /// The source of each slice of the stack, in its order.
     pub frames: Vec<SourceFrame>,
     /// What a derived object must repeat of patient, study and equipment.
     pub header: Phi<SourceHeader>,
@@ -50,6 +54,15 @@ impl ImageSeries {
         // It says what was scanned, not who.
         attribute::text(&self.header.reveal().data, tags::BODY_PART_EXAMINED)
     }
+}
+
+/// Why and how the image of a series was put on a grid that its frames do not lie on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resampled {
+    /// The grid, and where the frames lie on it.
+    pub cover: Cover,
+    /// What is irregular, for a person to read: `the gantry was tilted by 18.5 degrees`.
+    pub why: String,
 }
 
 /// The image from which a slice was made.
@@ -144,6 +157,7 @@ pub fn load_series(
     Ok(ImageSeries {
         image,
         stack,
+        resampled: None,
         frames: kept
             .iter()
             .map(|&k| source_frame(series, order[k]))

@@ -8,6 +8,7 @@ mod space;
 mod affine;
 mod grid;
 mod stack;
+mod cover;
 mod volume;
 mod reorient;
 mod resample;
@@ -18,6 +19,7 @@ mod median;
 
 pub use affine::{Affine, InvalidAffine};
 pub use component::{Component, Connectivity, components};
+pub use cover::Cover;
 pub use crop::{IndexBox, crop};
 pub use grid::{FrameOfReference, Grid, GridError};
 pub use median::median_3;

@@ -68,6 +68,59 @@ pub enum StackError {
         /// Angle between the stacking direction and the slices' normal.
         angle_deg: f64,
     },
+    /// Two slices are too near to be two, too far to be one.
+    #[error(
+        "slices {first} and {second} (counted from 1 along the stack) are only {gap_mm:.2} mm apart, others {spacing_mm:.2} mm: nobody can say which of the two belongs to the stack; leave one of them out"
+    )]
+    TooNear {
+        /// The first of the two, from 1.
+        first: usize,
+        /// The second of the two, from 1.
+        second: usize,
+        /// Distance of the two along the normal.
+        gap_mm: f64,
+        /// The median distance.
+        spacing_mm: f64,
+    },
+    /// What lies between two slices cannot be told from them.
+    #[error(
+        "slices {first} and {second} (counted from 1 along the stack) are {gap_mm:.2} mm apart, others {spacing_mm:.2} mm: what lies between them cannot be bridged, at most {most_mm:.1} mm can; send the missing slices or split the series"
+    )]
+    TooFar {
+        /// The slice before the gap, from 1.
+        first: usize,
+        /// The slice after the gap, from 1.
+        second: usize,
+        /// Distance of the two along the normal.
+        gap_mm: f64,
+        /// The median distance.
+        spacing_mm: f64,
+        /// The largest gap that is bridged in this stack.
+        most_mm: f64,
+    },
+    /// Neighbouring slices do not lie over each other.
+    #[error(
+        "slices {first} and {second} (counted from 1 along the stack) are {gap_mm:.2} mm apart, but shifted in their plane by {shift_mm:.2} mm: more than any gantry tilts; split the series"
+    )]
+    Shifted {
+        /// The first of the two, from 1.
+        first: usize,
+        /// The second of the two, from 1.
+        second: usize,
+        /// Distance of the two along the normal.
+        gap_mm: f64,
+        /// Their shift in the plane.
+        shift_mm: f64,
+    },
+    /// The regular grid around the stack would be too large.
+    #[error(
+        "the regular grid that covers the tilted or uneven stack would have {} x {} x {} voxels, more than the limits allow",
+        shape[0], shape[1], shape[2]
+    )]
+    CoverTooLarge {
+        /// Voxels along i, j, k.
+        shape: [usize; 3],
+    },
     /// The grid itself is impossible.
     #[error(transparent)]
     Grid(#[from] GridError),
@@ -76,10 +129,15 @@ pub enum StackError {
 impl Faulty for StackError {
     fn fault(&self) -> Fault {
         match self {
-            Self::Empty | Self::SingleSlice | Self::Uneven { .. } | Self::Tilted { .. } => {
-                Fault::Unsupported
+            Self::Empty
+            | Self::SingleSlice
+            | Self::Uneven { .. }
+            | Self::Tilted { .. }
+            | Self::TooFar { .. } => Fault::Unsupported,
+            Self::Duplicate { .. } | Self::TooNear { .. } | Self::Shifted { .. } => {
+                Fault::Inconsistent
             }
-            Self::Duplicate { .. } => Fault::Inconsistent,
+            Self::CoverTooLarge { .. } => Fault::Limit,
             Self::Grid(error) => error.fault(),
         }
     }
@@ -91,6 +149,25 @@ const UNEVEN_OF_SPACING: f64 = 0.02;
 const UNEVEN_MM: f64 = 0.05;
 /// In-plane shift per slice that still counts as straight, as a fraction of the spacing (0.3 degrees).
 const TILT_OF_SPACING: f64 = 0.005;
+
+/// Gaps up to this are bridged in any stack: slices 10 mm apart were the custom for decades, and
+/// radiologists read them.
+const BRIDGED_MM: f64 = 10.0;
+/// In coarser stacks a gap is bridged where one slice is missing, with room for rounding.
+const BRIDGED_OF_SPACING: f64 = 2.1;
+/// Slices nearer than this share of the usual distance are two images of one place.
+const NEAREST_OF_SPACING: f64 = 1.0 / 16.0;
+/// Gantries tilt by up to 30 degrees; frames that move by more than they rise are no stack. A shift
+/// below a millimeter is rounding or a table that settled.
+const SHIFT_OF_GAP: f64 = 1.0;
+const SHIFT_MM: f64 = 1.0;
+
+/// Whether two positions are one in a stack with this spacing: what [`SliceStack::regular_grid`]
+/// takes for even, but never so much that slices could be mixed up.
+pub(crate) fn is_one_place(a_mm: f64, b_mm: f64, spacing_mm: f64) -> bool {
+    let tolerance = 2.0 * UNEVEN_MM.max(UNEVEN_OF_SPACING * spacing_mm);
+    (a_mm - b_mm).abs() <= tolerance.min(0.1 * spacing_mm)
+}
 
 impl SliceStack {
     /// The unit normal of the slices.
@@ -134,6 +211,87 @@ impl SliceStack {
         }
         let affine = Affine::from_columns([self.step_i, self.step_j, step_k], first);
         Ok(Grid::new(shape, affine, self.frame_of_reference.clone())?)
+    }
+
+    /// The distances of neighbouring slices along the normal, in mm, and the usual one: the median.
+    pub fn gaps_mm(&self) -> Option<(Vec<f64>, f64)> {
+        let normal = self.normal()?;
+        let gaps: Vec<f64> = self
+            .origins
+            .windows(2)
+            .map(|pair| (pair[1] - pair[0]).dot(normal))
+            .collect();
+        let mut sorted = gaps.clone();
+        sorted.sort_by(f64::total_cmp);
+        let usual = *sorted.get(sorted.len() / 2)?;
+        Some((gaps, usual))
+    }
+
+    /// Whether a gap is the usual one, as far as positions are written exactly.
+    pub fn is_usual_gap(gap_mm: f64, usual_mm: f64) -> bool {
+        (gap_mm - usual_mm).abs() <= UNEVEN_MM.max(UNEVEN_OF_SPACING * usual_mm)
+    }
+
+    /// The angle in degrees between the slices' normal and the way from the first slice to the
+    /// last: what a tilted gantry makes. 0 for a single slice.
+    pub fn tilt_deg(&self) -> f64 {
+        let (Some(normal), [first, .., last]) = (self.normal(), self.origins.as_slice()) else {
+            return 0.0;
+        };
+        let way = *last - *first;
+        let along = way.dot(normal);
+        (way - normal * along).norm().atan2(along).to_degrees()
+    }
+
+    /// Whether the tilt is more than a straight stack may show.
+    pub fn is_tilted(&self) -> bool {
+        self.tilt_deg().to_radians().tan() > TILT_OF_SPACING
+    }
+
+    /// Checks that what lies between neighbouring slices can be told from them; the normal.
+    pub(crate) fn require_bridgeable(&self) -> Result<Vector<Lps>, StackError> {
+        let flat = GridError::Flat(crate::affine::InvalidAffine { determinant: 0.0 });
+        let (Some(normal), Some((gaps, spacing_mm))) = (self.normal(), self.gaps_mm()) else {
+            return Err(flat.into());
+        };
+        let most_mm = BRIDGED_MM.max(BRIDGED_OF_SPACING * spacing_mm);
+        for (k, &gap_mm) in gaps.iter().enumerate() {
+            let (first, second) = (k + 1, k + 2);
+            let way = self.origins[k + 1] - self.origins[k];
+            let shift_mm = (way - normal * gap_mm).norm();
+            if !gap_mm.is_finite() || !shift_mm.is_finite() {
+                return Err(flat.into());
+            }
+            if gap_mm <= 1e-3 {
+                return Err(StackError::Duplicate { first, second });
+            }
+            if gap_mm < NEAREST_OF_SPACING * spacing_mm {
+                return Err(StackError::TooNear {
+                    first,
+                    second,
+                    gap_mm,
+                    spacing_mm,
+                });
+            }
+            if gap_mm > most_mm {
+                return Err(StackError::TooFar {
+                    first,
+                    second,
+                    gap_mm,
+                    spacing_mm,
+                    most_mm,
+                });
+            }
+            if shift_mm > (SHIFT_OF_GAP * gap_mm).max(SHIFT_MM) {
+                return Err(StackError::Shifted {
+                    first,
+                    second,
+                    gap_mm,
+                    shift_mm,
+                });
+            }
+        }
+        Ok(normal)
     }
 
     /// Checks that neighbouring slices are equally far apart along the normal and lie on one line.
