@@ -6,14 +6,15 @@
 mod header;
 mod orientation;
 mod read;
-mod gzip;
 mod write;
 mod label_table;
 
-pub use header::{AffineSource, StoredType};
+pub use header::AffineSource;
 pub use label_table::write_label_table;
-pub use read::{NiftiFacts, NiftiImage, read, read_from, read_labelmap};
-pub use write::{Packing, WriteOptions, write_confidence, write_image, write_labelmap};
+pub use read::{NiftiFacts, NiftiImage, read, read_from, read_labelmap, read_stored};
+pub use write::{
+    Packing, WriteOptions, write_confidence, write_image, write_labelmap, write_stored,
+};
 
 use crate::error::FormatsError;
 

@@ -6,9 +6,9 @@ use std::io::Write;
 
 use proptest::prelude::*;
 use prosect_base::{Fault, Faulty, Limits};
+use prosect_formats::StoredType;
 use prosect_formats::nifti::{
-    AffineSource, Packing, StoredType, WriteOptions, read_from, write_confidence, write_image,
-    write_labelmap,
+    AffineSource, Packing, WriteOptions, read_from, write_confidence, write_image, write_labelmap,
 };
 use prosect_volume::{Affine, Grid, Lps, Point, Vector, Volume, Voxel};
 

@@ -2,6 +2,7 @@
 
 use crate::error::FormatsError;
 use crate::nifti::{malformed, unsupported};
+use crate::stored::StoredType;
 
 /// Bytes of the header itself.
 pub(crate) const HEADER_BYTES: usize = 348;
@@ -10,69 +11,32 @@ pub(crate) const VOXELS_AT: usize = 352;
 /// `NIFTI_INTENT_LABEL`: the values are indices into a label table.
 pub(crate) const INTENT_LABEL: i16 = 1002;
 
-/// How the voxels are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoredType {
-    /// Unsigned 8 bit.
-    U8,
-    /// Signed 8 bit.
-    I8,
-    /// Signed 16 bit.
-    I16,
-    /// Unsigned 16 bit.
-    U16,
-    /// Signed 32 bit.
-    I32,
-    /// Unsigned 32 bit.
-    U32,
-    /// Signed 64 bit.
-    I64,
-    /// Unsigned 64 bit.
-    U64,
-    /// 32-bit float.
-    F32,
-    /// 64-bit float.
-    F64,
+/// The numbers that stand in `datatype`.
+const CODES: [(StoredType, i16); 10] = [
+    (StoredType::U8, 2),
+    (StoredType::I16, 4),
+    (StoredType::I32, 8),
+    (StoredType::F32, 16),
+    (StoredType::F64, 64),
+    (StoredType::I8, 256),
+    (StoredType::U16, 512),
+    (StoredType::U32, 768),
+    (StoredType::I64, 1024),
+    (StoredType::U64, 1280),
+];
+
+fn code_of(stored: StoredType) -> i16 {
+    CODES
+        .iter()
+        .find(|(kind, _)| *kind == stored)
+        .map_or(0, |(_, code)| *code)
 }
 
-impl StoredType {
-    const ALL: [(Self, i16); 10] = [
-        (Self::U8, 2),
-        (Self::I16, 4),
-        (Self::I32, 8),
-        (Self::F32, 16),
-        (Self::F64, 64),
-        (Self::I8, 256),
-        (Self::U16, 512),
-        (Self::U32, 768),
-        (Self::I64, 1024),
-        (Self::U64, 1280),
-    ];
-
-    /// Bytes of one voxel.
-    pub fn bytes(self) -> usize {
-        match self {
-            Self::U8 | Self::I8 => 1,
-            Self::I16 | Self::U16 => 2,
-            Self::I32 | Self::U32 | Self::F32 => 4,
-            Self::I64 | Self::U64 | Self::F64 => 8,
-        }
-    }
-
-    /// The number that stands in `datatype`.
-    pub(crate) fn code(self) -> i16 {
-        Self::ALL
-            .iter()
-            .find(|(kind, _)| *kind == self)
-            .map_or(0, |(_, code)| *code)
-    }
-
-    fn from_code(code: i16) -> Result<Self, FormatsError> {
-        let found = Self::ALL.iter().find(|(_, known)| *known == code);
-        found.map(|(kind, _)| *kind).ok_or_else(|| {
-            unsupported(format!("data type {code} is neither an integer nor a real number of up to 64 bits; convert it first"))
-        })
-    }
+fn stored_of(code: i16) -> Result<StoredType, FormatsError> {
+    let found = CODES.iter().find(|(_, known)| *known == code);
+    found.map(|(kind, _)| *kind).ok_or_else(|| {
+        unsupported(format!("data type {code} is neither an integer nor a real number of up to 64 bits; convert it first"))
+    })
 }
 
 /// Which part of the header said where the voxels are.
@@ -143,7 +107,7 @@ impl Header {
             little_endian,
         };
         let shape = require_one_volume(&fields)?;
-        let stored = StoredType::from_code(fields.i16(70))?;
+        let stored = stored_of(fields.i16(70))?;
         let bits = fields.i16(72);
         if usize::try_from(bits).ok() != Some(8 * stored.bytes()) {
             return Err(malformed(format!(
@@ -192,7 +156,7 @@ impl Header {
             put(40 + 2 * n, &(*size as i16).to_le_bytes());
         }
         put(68, &self.intent_code.to_le_bytes());
-        put(70, &self.stored.code().to_le_bytes());
+        put(70, &code_of(self.stored).to_le_bytes());
         put(72, &(8 * self.stored.bytes() as i16).to_le_bytes());
         for (n, size) in self.pixdim.iter().enumerate() {
             put(76 + 4 * n, &size.to_le_bytes());

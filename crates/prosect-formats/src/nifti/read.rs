@@ -6,13 +6,14 @@ use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 use prosect_base::Limits;
-use prosect_segmentation::{LabelValue, Labelmap};
+use prosect_segmentation::Labelmap;
 use prosect_volume::{Grid, Volume};
 
 use crate::error::FormatsError;
-use crate::nifti::header::{AffineSource, HEADER_BYTES, Header, StoredType};
-use crate::nifti::orientation::read_orientation;
+use crate::nifti::header::{AffineSource, HEADER_BYTES, Header};
+use crate::nifti::orientation::{Orientation, read_orientation};
 use crate::nifti::{FORMAT, malformed, unsupported};
+use crate::stored::{StoredType, StoredVolume, decode, scale};
 
 /// Voxels are decoded in pieces of this size; nothing is allocated by a declared length.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -50,6 +51,74 @@ pub struct NiftiFacts {
 /// # Errors
 /// [`FormatsError`] for anything but one complete, real-valued NIfTI-1 volume within the limits.
 pub fn read(path: &Path, limits: &Limits) -> Result<NiftiImage, FormatsError> {
+    read_from(open(path, limits)?, limits)
+}
+
+/// Reads a label map: every voxel must be an integer from 0 to 65535.
+///
+/// # Errors
+/// As [`read`], and when a value is no label.
+pub fn read_labelmap(path: &Path, limits: &Limits) -> Result<Labelmap, FormatsError> {
+    read_stored(path, limits)?.0.labels().map_err(|value| {
+        unsupported(format!(
+            "the voxel value {value} is no label (an integer from 0 to 65535)"
+        ))
+    })
+}
+
+/// Reads the one 3-D volume of a file as it is stored, without slope and intercept applied.
+/// [`NiftiFacts::n_not_finite`] is then not counted.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_stored(
+    path: &Path,
+    limits: &Limits,
+) -> Result<(StoredVolume, NiftiFacts), FormatsError> {
+    with_plain(open(path, limits)?, |reader| {
+        let Start {
+            header,
+            n_voxels,
+            orientation,
+            grid,
+        } = Start::read(reader, limits)?;
+        let mut bytes = Vec::new();
+        read_voxels(reader, &header, n_voxels, |raw| {
+            bytes.extend_from_slice(raw);
+        })?;
+        drain(reader, limits)?;
+        let volume = StoredVolume::new(grid, (header.stored, bytes), scaling(&header))?;
+        Ok((volume, facts(header, orientation, 0)))
+    })
+}
+
+/// Reads the one 3-D volume of a stream of NIfTI-1 bytes, gzip-compressed or not.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_from(reader: impl Read, limits: &Limits) -> Result<NiftiImage, FormatsError> {
+    with_plain(reader, |reader| {
+        let Start {
+            header,
+            n_voxels,
+            orientation,
+            grid,
+        } = Start::read(reader, limits)?;
+        let mut values = Vec::new();
+        read_voxels(reader, &header, n_voxels, |raw| {
+            decode(raw, header.stored, &mut values);
+        })?;
+        scale(&mut values, scaling(&header));
+        drain(reader, limits)?;
+        let n_not_finite = values.iter().filter(|v| !v.is_finite()).count();
+        let facts = facts(header, orientation, n_not_finite);
+        let volume = Volume::new(grid, values).map_err(|error| malformed(error.to_string()))?;
+        Ok(NiftiImage { volume, facts })
+    })
+}
+
+/// Opens a file that the limits allow.
+fn open(path: &Path, limits: &Limits) -> Result<BufReader<File>, FormatsError> {
     let file = File::open(path).map_err(FormatsError::io("opening the NIfTI file"))?;
     let bytes = file
         .metadata()
@@ -62,65 +131,72 @@ pub fn read(path: &Path, limits: &Limits) -> Result<NiftiImage, FormatsError> {
             what,
         });
     }
-    read_from(BufReader::new(file), limits)
+    Ok(BufReader::new(file))
 }
 
-/// Reads a label map: every voxel must be an integer from 0 to 65535.
-///
-/// # Errors
-/// As [`read`], and when a value is no label.
-pub fn read_labelmap(path: &Path, limits: &Limits) -> Result<Labelmap, FormatsError> {
-    let (grid, values) = read(path, limits)?.volume.into_parts();
-    let mut labels = Vec::with_capacity(values.len());
-    for value in values {
-        // Every integer up to 65535 is exact in f32.
-        if value.fract() != 0.0 || !(0.0..=f32::from(LabelValue::MAX)).contains(&value) {
-            return Err(unsupported(format!(
-                "the voxel value {value} is no label (an integer from 0 to 65535)"
-            )));
-        }
-        labels.push(value as LabelValue);
-    }
-    Volume::new(grid, labels).map_err(|error| malformed(error.to_string()))
-}
-
-/// Reads the one 3-D volume of a stream of NIfTI-1 bytes, gzip-compressed or not.
-///
-/// # Errors
-/// As [`read`].
-pub fn read_from(mut reader: impl Read, limits: &Limits) -> Result<NiftiImage, FormatsError> {
+/// Calls `read` with the bytes of the stream, decompressed if they are compressed.
+fn with_plain<T>(
+    mut reader: impl Read,
+    read: impl FnOnce(&mut dyn Read) -> Result<T, FormatsError>,
+) -> Result<T, FormatsError> {
     let mut start = [0_u8; 2];
     fill(&mut reader, &mut start)?;
     let whole = io::Cursor::new(start).chain(reader);
     if start == [0x1f, 0x8b] {
-        read_plain(&mut MultiGzDecoder::new(whole), limits)
+        read(&mut MultiGzDecoder::new(whole))
     } else {
-        read_plain(&mut { whole }, limits)
+        read(&mut { whole })
     }
 }
 
-fn read_plain(reader: &mut dyn Read, limits: &Limits) -> Result<NiftiImage, FormatsError> {
-    let mut bytes = [0_u8; HEADER_BYTES];
-    fill(reader, &mut bytes)?;
-    let header = Header::parse(&bytes)?;
-    let n_voxels = require_within(&header, limits)?;
-    let orientation = read_orientation(&header)?;
-    let grid = Grid::new(header.shape, orientation.lps_from_voxel, None)
-        .map_err(|error| malformed(error.to_string()))?;
-    skip(reader, header.vox_offset - HEADER_BYTES as u64)?;
-    let values = read_voxels(reader, &header, n_voxels)?;
-    drain(reader, limits)?;
-    let facts = NiftiFacts {
+/// What comes before the voxels; the reader then stands at the first of them.
+struct Start {
+    header: Header,
+    n_voxels: usize,
+    orientation: Orientation,
+    grid: Grid,
+}
+
+impl Start {
+    fn read(reader: &mut dyn Read, limits: &Limits) -> Result<Self, FormatsError> {
+        let mut bytes = [0_u8; HEADER_BYTES];
+        fill(reader, &mut bytes)?;
+        let header = Header::parse(&bytes)?;
+        let n_voxels = require_within(&header, limits)?;
+        let orientation = read_orientation(&header)?;
+        let grid = Grid::new(header.shape, orientation.lps_from_voxel, None)
+            .map_err(|error| malformed(error.to_string()))?;
+        skip(reader, header.vox_offset - HEADER_BYTES as u64)?;
+        Ok(Self {
+            header,
+            n_voxels,
+            orientation,
+            grid,
+        })
+    }
+}
+
+fn facts(header: Header, orientation: Orientation, n_not_finite: usize) -> NiftiFacts {
+    NiftiFacts {
         stored: header.stored,
         affine_source: orientation.source,
         forms_disagree: orientation.forms_disagree,
-        n_not_finite: values.iter().filter(|v| !v.is_finite()).count(),
+        n_not_finite,
         intent_code: header.intent_code,
         description: prosect_base::Phi::new(header.description),
         notes: orientation.notes,
-    };
-    let volume = Volume::new(grid, values).map_err(|error| malformed(error.to_string()))?;
-    Ok(NiftiImage { volume, facts })
+    }
+}
+
+/// Slope and intercept, if they change anything.
+fn scaling(header: &Header) -> Option<[f64; 2]> {
+    // nifti1.h: a slope of 0 means no scaling; other software writes NaN for the same.
+    let (slope, intercept) = (f64::from(header.slope), f64::from(header.intercept));
+    let scales = slope != 0.0
+        && slope.is_finite()
+        && intercept.is_finite()
+        && (slope, intercept) != (1.0, 0.0);
+    scales.then_some([slope, intercept])
 }
 
 /// The number of voxels, if the limits allow them.
@@ -143,55 +219,27 @@ fn require_within(header: &Header, limits: &Limits) -> Result<usize, FormatsErro
     Ok(n_voxels as usize)
 }
 
+/// Gives the voxels to `take` in pieces, little endian.
 fn read_voxels(
     reader: &mut dyn Read,
     header: &Header,
     n_voxels: usize,
-) -> Result<Vec<f32>, FormatsError> {
+    mut take: impl FnMut(&[u8]),
+) -> Result<(), FormatsError> {
     let size = header.stored.bytes();
     let mut chunk = vec![0_u8; CHUNK_BYTES];
-    let mut values: Vec<f32> = Vec::new();
-    while values.len() < n_voxels {
-        let n = (CHUNK_BYTES / size).min(n_voxels - values.len());
+    let mut n_read = 0;
+    while n_read < n_voxels {
+        let n = (CHUNK_BYTES / size).min(n_voxels - n_read);
         let raw = &mut chunk[..n * size];
         fill(reader, raw)?;
         if !header.little_endian {
             raw.chunks_exact_mut(size).for_each(<[u8]>::reverse);
         }
-        decode(raw, header.stored, &mut values);
+        take(raw);
+        n_read += n;
     }
-    // nifti1.h: a slope of 0 means no scaling; other software writes NaN for the same.
-    let (slope, intercept) = (f64::from(header.slope), f64::from(header.intercept));
-    if slope != 0.0
-        && slope.is_finite()
-        && intercept.is_finite()
-        && (slope, intercept) != (1.0, 0.0)
-    {
-        for value in &mut values {
-            *value = (f64::from(*value) * slope + intercept) as f32;
-        }
-    }
-    Ok(values)
-}
-
-/// Appends little-endian voxels to `values`.
-fn decode(raw: &[u8], stored: StoredType, values: &mut Vec<f32>) {
-    match stored {
-        StoredType::U8 => values.extend(raw.iter().map(|byte| f32::from(*byte))),
-        StoredType::I8 => values.extend(raw.iter().map(|byte| f32::from(byte.cast_signed()))),
-        StoredType::I16 => each(raw, values, |bytes| i16::from_le_bytes(bytes).into()),
-        StoredType::U16 => each(raw, values, |bytes| u16::from_le_bytes(bytes).into()),
-        StoredType::I32 => each(raw, values, |bytes| i32::from_le_bytes(bytes) as f32),
-        StoredType::U32 => each(raw, values, |bytes| u32::from_le_bytes(bytes) as f32),
-        StoredType::I64 => each(raw, values, |bytes| i64::from_le_bytes(bytes) as f32),
-        StoredType::U64 => each(raw, values, |bytes| u64::from_le_bytes(bytes) as f32),
-        StoredType::F32 => each(raw, values, f32::from_le_bytes),
-        StoredType::F64 => each(raw, values, |bytes| f64::from_le_bytes(bytes) as f32),
-    }
-}
-
-fn each<const N: usize>(raw: &[u8], values: &mut Vec<f32>, value: impl Fn([u8; N]) -> f32) {
-    values.extend(raw.as_chunks::<N>().0.iter().map(|bytes| value(*bytes)));
+    Ok(())
 }
 
 /// Fills a buffer; an early end is the file's fault, not the disk's.

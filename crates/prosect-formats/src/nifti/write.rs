@@ -8,10 +8,11 @@ use prosect_volume::{Grid, Volume};
 use rayon::prelude::*;
 
 use crate::error::FormatsError;
+use crate::gzip::write_gzip;
 use crate::nifti::FORMAT;
-use crate::nifti::gzip::write_gzip;
-use crate::nifti::header::{Header, INTENT_LABEL, StoredType, VOXELS_AT};
+use crate::nifti::header::{Header, INTENT_LABEL, VOXELS_AT};
 use crate::nifti::orientation::write_orientation;
+use crate::stored::{StoredType, StoredVolume};
 
 /// Whether the file is compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,6 +122,35 @@ pub fn write_confidence(
     write_volume(confidence, &kind, options, out, |v| [*v])
 }
 
+/// Writes a volume as it is stored: type, bytes, slope and intercept unchanged.
+///
+/// # Errors
+/// As [`write_image`].
+pub fn write_stored(
+    volume: &StoredVolume,
+    options: &WriteOptions,
+    mut out: impl Write,
+) -> Result<(), FormatsError> {
+    let kind = Kind {
+        stored: volume.stored(),
+        intent_code: 0,
+        intent_name: "",
+        level: Compression::new(4),
+    };
+    let mut header = header_of(volume.grid(), &kind, options)?;
+    if let Some([slope, intercept]) = volume.scaling() {
+        (header.slope, header.intercept) = (slope as f32, intercept as f32);
+    }
+    let written = write_voxels(
+        (&header, &kind),
+        volume.bytes(),
+        options.packing,
+        |b| [*b],
+        &mut out,
+    );
+    written.map_err(FormatsError::io("writing the NIfTI file"))
+}
+
 fn write_volume<T: Sync, const N: usize>(
     volume: &Volume<T>,
     kind: &Kind,
@@ -129,14 +159,31 @@ fn write_volume<T: Sync, const N: usize>(
     encode: impl Fn(&T) -> [u8; N] + Sync,
 ) -> Result<(), FormatsError> {
     let header = header_of(volume.grid(), kind, options)?;
+    let written = write_voxels(
+        (&header, kind),
+        volume.values(),
+        options.packing,
+        encode,
+        &mut out,
+    );
+    written.map_err(FormatsError::io("writing the NIfTI file"))
+}
+
+/// Writes header and voxels.
+fn write_voxels<T: Sync, const N: usize>(
+    (header, kind): (&Header, &Kind),
+    values: &[T],
+    packing: Packing,
+    encode: impl Fn(&T) -> [u8; N] + Sync,
+    mut out: impl Write,
+) -> io::Result<()> {
     let mut head = header.to_bytes(kind.intent_name).to_vec();
     // No extensions.
     head.extend([0; 4]);
-    let written = match options.packing {
-        Packing::Plain => write_plain(&head, volume.values(), encode, &mut out),
-        Packing::Gzip => write_gzip(&head, volume.values(), kind.level, encode, &mut out),
-    };
-    written.map_err(FormatsError::io("writing the NIfTI file"))
+    match packing {
+        Packing::Plain => write_plain(&head, values, encode, &mut out),
+        Packing::Gzip => write_gzip(&head, values, kind.level, encode, &mut out),
+    }
 }
 
 fn write_plain<T, const N: usize>(

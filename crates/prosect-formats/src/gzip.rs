@@ -19,7 +19,7 @@ struct Block {
 }
 
 /// Writes `head` and then every voxel, encoded, as one gzip stream without name and time stamp.
-pub(super) fn write_gzip<T: Sync, const N: usize>(
+pub(crate) fn write_gzip<T: Sync, const N: usize>(
     head: &[u8],
     voxels: &[T],
     level: Compression,
