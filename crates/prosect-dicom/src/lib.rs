@@ -1,7 +1,7 @@
 //! DICOM data sets: series to volume, segmentation to SEG. No sockets, no processes.
 //!
 //! The way in: [`inspect`] lists what an input holds, [`choose_series`] takes one series,
-//! [`load_series`] makes a volume of it. The way out: [`write_seg`].
+//! [`load_series`] makes a volume of it. The way out: [`FrameLabels`], written by [`write_seg`] and its neighbors.
 
 mod error;
 pub mod uid;
@@ -19,6 +19,7 @@ mod choose;
 mod pixel;
 mod load;
 mod frame_labels;
+mod object;
 mod seg;
 #[cfg(test)]
 #[path = "../tests/dicom/shared_data.rs"]
@@ -30,4 +31,5 @@ pub use frame_labels::FrameLabels;
 pub use inspect::inspect;
 pub use inventory::{Inventory, LeftOut, LeftOutKind, Series, Study};
 pub use load::{Finding, ImageSeries, Resampled, SourceFrame, SourceHeader, load_series};
-pub use seg::{Moment, SegOptions, SegReport, write_seg};
+pub use object::{Moment, ObjectOptions, ObjectReport, SignOff};
+pub use seg::{write_labelmap, write_seg};

@@ -74,6 +74,8 @@ pub struct SourceFrame {
     pub sop_instance_uid: String,
     /// Its number in the series, which says nothing about the order.
     pub instance_number: Option<i64>,
+    /// Its number in its image, from 1, where the image has several frames.
+    pub frame_number: Option<u32>,
     /// Its file, by the path below the input.
     pub label: String,
 }
@@ -210,6 +212,7 @@ fn source_frame(series: &Series, index: usize) -> SourceFrame {
         sop_class_uid: instance.sop_class_uid.clone(),
         sop_instance_uid: instance.sop_instance_uid.clone(),
         instance_number: instance.number,
+        frame_number: None,
         label: instance.source.label.clone(),
     }
 }

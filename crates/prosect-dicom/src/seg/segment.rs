@@ -1,45 +1,27 @@
 //! The Segment Sequence: what each segment is, and which algorithm made it (PS3.3 C.8.20.4).
 
-use dicom_core::{DataElement, PrimitiveValue, VR};
+use dicom_core::{Tag, VR};
 use dicom_dictionary_std::tags;
-use prosect_segmentation::{Algorithm, AlgorithmType, Segment, Segmentation, Structure};
+use prosect_segmentation::{AlgorithmType, Rgb, Segment};
 
-use super::put::{code_item, dicom_code, put, put_code, put_items, short_text};
 use crate::error::DicomError;
 use crate::load::ImageSeries;
+use crate::object::put::{dicom_code, put, put_code, put_items, sct_code, short_text};
+use crate::object::source::put_color;
+use crate::object::structure::{identification, put_property, tracking};
+use crate::object::{Review, put_numbers};
 use crate::reader::DataSet;
-use crate::uid::derive_uid;
 
-/// One item for each segment, numbered from 1.
-pub(super) fn items(
-    segmentation: &Segmentation,
+/// The item of one segment; `number` counts all segments from 1, whatever layer they lie in.
+pub(super) fn item(
+    number: usize,
+    segment: &Segment,
+    review: &Review<'_>,
     source: &ImageSeries,
-) -> Result<Vec<DataSet>, DicomError> {
-    segmentation
-        .segments()
-        .iter()
-        .enumerate()
-        .map(|(index, segment)| item(index + 1, segment, source))
-        .collect()
-}
-
-fn item(number: usize, segment: &Segment, source: &ImageSeries) -> Result<DataSet, DicomError> {
-    let mut item = DataSet::new_empty();
-    let structure = &segment.structure;
-    let label = short_text("the name of a structure", &structure.name)?;
-    item.put(DataElement::new(
-        tags::SEGMENT_NUMBER,
-        VR::US,
-        PrimitiveValue::from(number as u16),
-    ));
-    put(&mut item, tags::SEGMENT_LABEL, VR::LO, &label);
-    put(
-        &mut item,
-        tags::SEGMENT_DESCRIPTION,
-        VR::ST,
-        "UNREVIEWED result of an algorithm, research use only",
-    );
-    put_property(&mut item, structure);
+) -> Result<DataSet, DicomError> {
+    let [label, tracking_uid] = tracking(number, segment, source)?;
+    let mut item = begin(number, &label, review.sentence());
+    put_property(&mut item, &segment.structure);
     put(
         &mut item,
         tags::SEGMENT_ALGORITHM_TYPE,
@@ -47,7 +29,15 @@ fn item(number: usize, segment: &Segment, source: &ImageSeries) -> Result<DataSe
         segment.algorithm_type.dicom_name(),
     );
     match (&segment.algorithm, segment.algorithm_type) {
-        (Some(algorithm), _) => put_algorithm(&mut item, algorithm)?,
+        (Some(algorithm), _) => {
+            let name = short_text("the name of the algorithm", &algorithm.name)?;
+            put(&mut item, tags::SEGMENT_ALGORITHM_NAME, VR::LO, &name);
+            put_items(
+                &mut item,
+                tags::SEGMENTATION_ALGORITHM_IDENTIFICATION_SEQUENCE,
+                vec![identification(algorithm)?],
+            );
+        }
         (None, AlgorithmType::Manual) => {}
         (None, _) => {
             let reason = format!(
@@ -57,95 +47,52 @@ fn item(number: usize, segment: &Segment, source: &ImageSeries) -> Result<DataSe
         }
     }
     put(&mut item, tags::TRACKING_ID, VR::UT, &label);
-    let tracking = derive_uid(&[
-        b"tracking",
-        source.series_uid.as_bytes(),
-        label.as_bytes(),
-        &number.to_le_bytes(),
-    ]);
-    put(&mut item, tags::TRACKING_UID, VR::UI, &tracking);
-    let color = structure.color.to_dicom_cielab();
-    item.put(DataElement::new(
-        tags::RECOMMENDED_DISPLAY_CIE_LAB_VALUE,
-        VR::US,
-        PrimitiveValue::U16(color.as_slice().into()),
-    ));
+    put(&mut item, tags::TRACKING_UID, VR::UI, &tracking_uid);
+    put_color(&mut item, segment.structure.color.to_dicom_cielab());
     Ok(item)
 }
 
-/// Category, type with its side, and region with its modifier.
-fn put_property(item: &mut DataSet, structure: &Structure) {
-    put_code(
-        item,
-        tags::SEGMENTED_PROPERTY_CATEGORY_CODE_SEQUENCE,
-        &structure.category,
+/// The item of what lies outside of every segment, which a label map must describe as well
+/// (PS3.3 C.8.20.2.3.3). It is drawn as the segments are.
+pub(super) fn background(segments: &[&Segment]) -> DataSet {
+    let mut item = begin(0, "Background", "Outside of every segment of this object");
+    let codes: [(Tag, _); 2] = [
+        (
+            tags::SEGMENTED_PROPERTY_CATEGORY_CODE_SEQUENCE,
+            sct_code("309825002", "Spatial and Relational Concept"),
+        ),
+        (
+            tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE,
+            dicom_code("125040", "Background"),
+        ),
+    ];
+    for (tag, code) in codes {
+        put_code(&mut item, tag, &code);
+    }
+    let first = segments.first();
+    let kind = first.map_or(AlgorithmType::Manual, |s| s.algorithm_type);
+    put(
+        &mut item,
+        tags::SEGMENT_ALGORITHM_TYPE,
+        VR::CS,
+        kind.dicom_name(),
     );
-    let mut kind = code_item(&structure.property_type);
-    if let Some(side) = &structure.type_modifier {
-        put_code(
-            &mut kind,
-            tags::SEGMENTED_PROPERTY_TYPE_MODIFIER_CODE_SEQUENCE,
-            side,
+    if let Some(algorithm) = first.and_then(|s| s.algorithm.as_ref()) {
+        put(
+            &mut item,
+            tags::SEGMENT_ALGORITHM_NAME,
+            VR::LO,
+            &algorithm.name,
         );
     }
-    put_items(
-        item,
-        tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE,
-        vec![kind],
-    );
-    if let Some(region) = &structure.region {
-        let mut region = code_item(region);
-        if let Some(modifier) = &structure.region_modifier {
-            put_code(
-                &mut region,
-                tags::ANATOMIC_REGION_MODIFIER_SEQUENCE,
-                modifier,
-            );
-        }
-        put_items(item, tags::ANATOMIC_REGION_SEQUENCE, vec![region]);
-    }
+    put_color(&mut item, Rgb([0, 0, 0]).to_dicom_cielab());
+    item
 }
 
-/// Algorithm Identification (PS3.3 table 10-19).
-fn put_algorithm(item: &mut DataSet, algorithm: &Algorithm) -> Result<(), DicomError> {
-    let name = short_text("the name of the algorithm", &algorithm.name)?;
-    put(item, tags::SEGMENT_ALGORITHM_NAME, VR::LO, &name);
-    let mut identification = DataSet::new_empty();
-    put_code(
-        &mut identification,
-        tags::ALGORITHM_FAMILY_CODE_SEQUENCE,
-        &dicom_code("123110", "Artificial Intelligence"),
-    );
-    put(&mut identification, tags::ALGORITHM_NAME, VR::LO, &name);
-    put(
-        &mut identification,
-        tags::ALGORITHM_VERSION,
-        VR::LO,
-        &short_text("the version of the algorithm", &algorithm.version)?,
-    );
-    // The source may be longer than its own attribute allows; here it stands in full.
-    let parameters = format!(
-        "weights SHA-256 {}; source {}",
-        algorithm.weights_sha256, algorithm.source
-    );
-    identification.put(DataElement::new(
-        tags::ALGORITHM_PARAMETERS,
-        VR::LT,
-        PrimitiveValue::Str(parameters),
-    ));
-    let source: String = algorithm
-        .source
-        .chars()
-        .filter(|c| *c != '\\' && !c.is_control())
-        .take(64)
-        .collect();
-    if !source.is_empty() {
-        put(&mut identification, tags::ALGORITHM_SOURCE, VR::LO, &source);
-    }
-    put_items(
-        item,
-        tags::SEGMENTATION_ALGORITHM_IDENTIFICATION_SEQUENCE,
-        vec![identification],
-    );
-    Ok(())
+fn begin(number: usize, label: &str, description: &str) -> DataSet {
+    let mut item = DataSet::new_empty();
+    put_numbers(&mut item, [(tags::SEGMENT_NUMBER, number as u16)]);
+    put(&mut item, tags::SEGMENT_LABEL, VR::LO, label);
+    put(&mut item, tags::SEGMENT_DESCRIPTION, VR::ST, description);
+    item
 }

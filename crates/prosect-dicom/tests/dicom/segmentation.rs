@@ -6,7 +6,11 @@ use dicom_core::VR;
 use dicom_dictionary_std::tags;
 use dicom_object::{DefaultDicomObject, InMemDicomObject};
 use proptest::prelude::*;
-use prosect_dicom::{DicomError, ImageSeries, Moment, SegOptions, write_seg};
+use prosect_base::Phi;
+use prosect_dicom::{
+    DicomError, FrameLabels, ImageSeries, Moment, ObjectOptions, ObjectReport, SignOff,
+    write_labelmap, write_seg,
+};
 use prosect_segmentation::{Algorithm, AlgorithmType, Segment, Segmentation, terminology};
 use prosect_volume::{Grid, Point, Volume, VoxelIndex};
 
@@ -30,11 +34,12 @@ fn segment(label_value: u16, layer: usize, name: &str) -> Segment {
     }
 }
 
-fn options() -> SegOptions {
-    SegOptions {
+fn options() -> ObjectOptions {
+    ObjectOptions {
         software_version: "0.1.0".to_owned(),
         series_number: 900,
         content: None,
+        sign_off: None,
     }
 }
 
@@ -49,10 +54,11 @@ fn series(scan: &Scan, change: impl Fn(&mut Slice)) -> ImageSeries {
 fn seg(
     segmentation: &Segmentation,
     source: &ImageSeries,
-    options: &SegOptions,
+    options: &ObjectOptions,
 ) -> Result<Vec<u8>, DicomError> {
     let mut bytes = Vec::new();
-    write_seg(segmentation, source, options, &mut bytes).map(|_| bytes)
+    let labels = FrameLabels::of(segmentation, source)?;
+    write_seg(&labels, source, options, &mut bytes).map(|_| bytes)
 }
 
 fn numbers(data: &InMemDicomObject, path: &[dicom_core::Tag], last: dicom_core::Tag) -> Vec<f64> {
@@ -184,8 +190,11 @@ proptest! {
                 }
             }
         }
+        // A segment without a pixel has no frame.
+        expected.retain(|_, found| !found.is_empty());
         let segmentation = Segmentation::new(vec![map], vec![segment(5, 0, "liver"), segment(2, 0, "spleen")]).unwrap();
-        let got = places_in(&seg(&segmentation, &source, &options()).unwrap());
+        let mut got = places_in(&seg(&segmentation, &source, &options()).unwrap());
+        got.retain(|_, found| !found.is_empty());
         prop_assert!(near(&got, &expected), "{:?}\n{:?}", got, expected);
     }
 }
@@ -201,8 +210,9 @@ fn the_same_input_gives_the_same_file() {
     let whole = Segmentation::new(vec![half(&grid, 1)], vec![segment(1, 0, "liver")]).unwrap();
     let first = seg(&whole, &source, &options()).unwrap();
     assert_eq!(first, seg(&whole, &source, &options()).unwrap());
-    let report = |segmentation: &Segmentation, options: &SegOptions| {
-        write_seg(segmentation, &source, options, &mut std::io::sink()).unwrap()
+    let report = |segmentation: &Segmentation, options: &ObjectOptions| {
+        let labels = FrameLabels::of(segmentation, &source).unwrap();
+        write_seg(&labels, &source, options, &mut std::io::sink()).unwrap()
     };
     let plain = report(&whole, &options());
     let mut other = half(&grid, 1);
@@ -212,7 +222,7 @@ fn the_same_input_gives_the_same_file() {
         plain.sop_instance_uid,
         report(&other, &options()).sop_instance_uid
     );
-    let later = SegOptions {
+    let later = ObjectOptions {
         content: Some(Moment::new("20260103", "101500").unwrap()),
         ..options()
     };
@@ -277,8 +287,8 @@ fn the_object_tells_what_it_is() {
         .unwrap()
         .items()
         .unwrap();
-    // Six slices of either structure, and one empty frame for the one that was not found.
-    assert_eq!(frames.len(), 13);
+    // Six slices of either structure, and none for the one that was not found.
+    assert_eq!(frames.len(), 12);
     let indices: Vec<Vec<f64>> = frames
         .iter()
         .map(|frame| {
@@ -290,7 +300,8 @@ fn the_object_tells_what_it_is() {
         })
         .collect();
     assert!(indices.is_sorted_by(|a, b| a < b), "{indices:?}");
-    assert_eq!(places_in(&bytes)[&3].len(), 0);
+    let described = file.get(tags::SEGMENT_SEQUENCE).unwrap().items().unwrap();
+    assert_eq!(described.len(), 3);
 }
 
 /// A disk that is full after some bytes.
@@ -335,13 +346,172 @@ fn what_does_not_belong_together_is_refused() {
         seg(
             &whole,
             &source,
-            &SegOptions {
+            &ObjectOptions {
                 software_version: "0".repeat(65),
                 ..options()
             },
         ),
         "longer than 64 characters",
     );
-    let error = write_seg(&whole, &source, &options(), &mut Full(3000)).unwrap_err();
+    let labels = FrameLabels::of(&whole, &source).unwrap();
+    let error = write_seg(&labels, &source, &options(), &mut Full(3000)).unwrap_err();
     assert!(matches!(error, DicomError::Io { .. }), "{error}");
+}
+
+fn labelmap(
+    segmentation: &Segmentation,
+    layer: usize,
+    source: &ImageSeries,
+) -> Result<(Vec<u8>, ObjectReport), DicomError> {
+    let mut bytes = Vec::new();
+    let labels = FrameLabels::of(segmentation, source)?;
+    let report = write_labelmap(&labels, layer, source, &options(), &mut bytes)?;
+    Ok((bytes, report))
+}
+
+/// The first element with this tag in a file of explicit VR, by its bytes.
+fn pixel_data(bytes: &[u8]) -> &[u8] {
+    let start = b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff";
+    let at = bytes.windows(start.len()).position(|w| w == start).unwrap();
+    &bytes[at + start.len()..]
+}
+
+/// Unpacks the fragments of RLE images; written beside the encoder and not from it.
+fn unpack_frames(pixel_data: &[u8], n_pixels: usize) -> Vec<Vec<u16>> {
+    let word = |at: usize| u32::from_le_bytes(pixel_data[at..at + 4].try_into().unwrap()) as usize;
+    let n_frames = word(4) / 4;
+    let first = 8 + 4 * n_frames;
+    let frame = |n: usize| {
+        let at = first + word(8 + 4 * n);
+        assert_eq!(pixel_data[at..at + 4], [0xfe, 0xff, 0x00, 0xe0]);
+        let image = &pixel_data[at + 8..at + 8 + word(at + 4)];
+        let offset =
+            |n: usize| u32::from_le_bytes(image[4 * n..4 * n + 4].try_into().unwrap()) as usize;
+        let mut pixels = vec![0_u16; n_pixels];
+        for segment in 0..offset(0) {
+            let mut bytes = image[offset(segment + 1)..].iter().copied();
+            let mut plane = Vec::new();
+            while plane.len() < n_pixels {
+                match bytes.next().unwrap() {
+                    n @ 0..128 => plane.extend(bytes.by_ref().take(usize::from(n) + 1)),
+                    128 => {}
+                    n => plane.extend(vec![bytes.next().unwrap(); 257 - usize::from(n)]),
+                }
+            }
+            assert_eq!(plane.len(), n_pixels);
+            for (pixel, byte) in pixels.iter_mut().zip(plane) {
+                *pixel = *pixel << 8 | u16::from(byte);
+            }
+        }
+        pixels
+    };
+    (0..n_frames).map(frame).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn a_label_map_keeps_every_pixel(
+        columns in 1..300_u16,
+        rows in 1..6_u16,
+        run in 1..200_usize,
+        seed in any::<u64>(),
+        many in any::<bool>(),
+    ) {
+        let scan = Scan { shape: [columns, rows, 8], ..Scan::default() };
+        let source = series(&scan, |_| {});
+        let grid = source.image.grid().clone();
+        let n = if many { 300 } else { 3 };
+        let (mut state, mut value, mut left) = (seed | 1, 0, 0);
+        let map = Volume::from_fn(grid, |at| {
+            if left == 0 {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                value = ((state >> 33) % (n + 1)) as u16;
+                left = 1 + (state >> 50) as usize % run;
+            }
+            left -= 1;
+            if at.k == 0 || at.k == 7 { value } else { 0 }
+        });
+        // Segment n has the value n + 1 and so on downwards, so that values and numbers differ.
+        let segments: Vec<Segment> = (1..=n as u16).rev().map(|value| segment(value, 0, "liver")).collect();
+        let segmentation = Segmentation::new(vec![map.clone()], segments).unwrap();
+        let (bytes, report) = labelmap(&segmentation, 0, &source).unwrap();
+        let got = unpack_frames(pixel_data(&bytes), usize::from(columns * rows));
+        let mut expected: Vec<Vec<u16>> = [0, 7]
+            .into_iter()
+            .map(|k| map.slice(k).unwrap().iter().map(|v| if *v == 0 { 0 } else { n as u16 + 1 - v }).collect())
+            .filter(|frame: &Vec<u16>| frame.iter().any(|v| *v != 0))
+            .collect();
+        if expected.is_empty() {
+            expected.push(vec![0; usize::from(columns * rows)]);
+        }
+        prop_assert_eq!(report.n_parts, expected.len());
+        prop_assert_eq!(got, expected);
+    }
+}
+
+#[test]
+fn a_label_map_describes_its_own_layer_and_its_background() {
+    let source = series(&Scan::default(), |_| {});
+    let grid = source.image.grid().clone();
+    let layers = vec![half(&grid, 1), half(&grid, 4), Volume::filled(grid, 0)];
+    let segments = vec![
+        segment(1, 0, "liver"),
+        segment(4, 1, "kidney_left"),
+        segment(1, 2, "spleen"),
+    ];
+    let segmentation = Segmentation::new(layers, segments).unwrap();
+    let mut instances = std::collections::HashSet::new();
+    let mut series = std::collections::HashSet::new();
+    for (layer, number) in [(0, 1), (1, 2), (2, 3)] {
+        let (bytes, report) = labelmap(&segmentation, layer, &source).unwrap();
+        let file: DefaultDicomObject = dicom_object::from_reader(bytes.as_slice()).unwrap();
+        let described = file.get(tags::SEGMENT_SEQUENCE).unwrap().items().unwrap();
+        let numbers: Vec<u16> = described
+            .iter()
+            .map(|s| s.get(tags::SEGMENT_NUMBER).unwrap().to_int().unwrap())
+            .collect();
+        assert_eq!(numbers, [0, number]);
+        let text = |tag| file.get(tag).unwrap().to_str().unwrap().into_owned();
+        assert_eq!(
+            [text(tags::SEGMENTATION_TYPE), text(tags::SEGMENTS_OVERLAP)],
+            ["LABELMAP", "NO"]
+        );
+        instances.insert(report.sop_instance_uid);
+        series.insert(report.series_uid);
+    }
+    assert_eq!((instances.len(), series.len()), (3, 1));
+    let error = labelmap(&segmentation, 3, &source).unwrap_err().to_string();
+    assert!(error.contains("layer 4 has no segments"), "{error}");
+}
+
+#[test]
+fn who_signs_stands_in_the_object() {
+    let source = series(&Scan::default(), |_| {});
+    let grid = source.image.grid().clone();
+    let whole = Segmentation::new(vec![half(&grid, 1)], vec![segment(1, 0, "liver")]).unwrap();
+    let moment = Moment::new("20260103", "101500").unwrap();
+    let person = Phi::new("Reviewer^Rita".to_owned());
+    let signed = ObjectOptions {
+        sign_off: Some(SignOff::new(person, "A hospital", moment.clone()).unwrap()),
+        ..options()
+    };
+    assert!(!format!("{signed:?}").contains("Rita"));
+    let bytes = seg(&whole, &source, &signed).unwrap();
+    let file: DefaultDicomObject = dicom_object::from_reader(bytes.as_slice()).unwrap();
+    let text = |tag| file.get(tag).unwrap().to_str().unwrap().into_owned();
+    assert_eq!(
+        [text(tags::CONTENT_CREATOR_NAME), text(tags::CONTENT_LABEL)],
+        ["Reviewer^Rita", "SIGNED"]
+    );
+    for tag in [tags::SERIES_DESCRIPTION, tags::CONTENT_DESCRIPTION] {
+        assert!(!text(tag).contains("UNREVIEWED"), "{}", text(tag));
+    }
+    // Another person makes another object.
+    let other = SignOff::new(Phi::new("Other^One".to_owned()), "A hospital", moment).unwrap();
+    let other = ObjectOptions {
+        sign_off: Some(other),
+        ..options()
+    };
+    assert_ne!(seg(&whole, &source, &other).unwrap(), bytes);
 }

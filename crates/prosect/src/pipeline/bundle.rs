@@ -6,7 +6,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use prosect_base::{Cancel, Progress};
-use prosect_dicom::{ImageSeries, SegOptions, write_seg};
+use prosect_dicom::{FrameLabels, ImageSeries, ObjectOptions, write_seg};
 use prosect_formats::case::{CaseRecord, FileRecord, HashedFile, write_json};
 use prosect_formats::nifti::{self, WriteOptions};
 use prosect_formats::report::write_report;
@@ -62,16 +62,18 @@ impl Bundle<'_> {
 
     /// The DICOM SEG on the frames of its source.
     pub(crate) fn write_seg(&self, segmentation: &Segmentation, source: &ImageSeries) -> Written {
-        let options = SegOptions {
+        let options = ObjectOptions {
             software_version: crate::VERSION.into(),
             content: None,
             series_number: SEG_SERIES_NUMBER,
+            sign_off: None,
         };
+        let labels = FrameLabels::of(segmentation, source)?;
         let file = self.write(
             "segmentation.seg.dcm",
             "DICOM SEG (BINARY) on the source frames, for the PACS",
             |out| {
-                write_seg(segmentation, source, &options, out)?;
+                write_seg(&labels, source, &options, out)?;
                 Ok(())
             },
         )?;

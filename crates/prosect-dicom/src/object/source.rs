@@ -1,15 +1,17 @@
-//! What a SEG repeats of its source: patient, study, references.
+//! What an object repeats of its source: patient, study, references.
 
 use std::collections::BTreeSet;
 
-use dicom_core::{Tag, VR};
+use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
 use dicom_dictionary_std::tags;
+use prosect_volume::FrameOfReference;
 
 use super::Moment;
-use super::put::{put, put_items};
+use super::put::{dicom_code, put, put_code, put_items};
 use crate::attribute::text;
-use crate::load::ImageSeries;
+use crate::load::{ImageSeries, SourceFrame};
 use crate::reader::DataSet;
+use crate::uid::derive_uid;
 
 /// Patient and General Study: these must be there, if only empty (type 2).
 const REQUIRED: [(Tag, VR); 9] = [
@@ -51,7 +53,7 @@ const TRIAL: [(Tag, VR); 6] = [
 ];
 
 /// Puts what says whose the object is, as the source wrote it.
-pub(super) fn put_patient_and_study(data: &mut DataSet, source: &ImageSeries) {
+pub(crate) fn put_patient_and_study(data: &mut DataSet, source: &ImageSeries) {
     // The object goes back into the patient's own study.
     let header = &source.header.reveal().data;
     for (tag, vr) in REQUIRED {
@@ -81,7 +83,7 @@ fn copy_or_empty(data: &mut DataSet, header: &DataSet, (tag, vr): (Tag, VR)) {
 }
 
 /// Whether the source lost detail goes for everything derived from it (PS3.3 C.7.6.1.1.5).
-pub(super) fn put_lossy(data: &mut DataSet, source: &ImageSeries) {
+pub(crate) fn put_lossy(data: &mut DataSet, source: &ImageSeries) {
     let header = &source.header.reveal().data;
     let lossy = text(header, tags::LOSSY_IMAGE_COMPRESSION).is_some_and(|flag| flag == "01");
     put(
@@ -104,7 +106,7 @@ pub(super) fn put_lossy(data: &mut DataSet, source: &ImageSeries) {
 }
 
 /// Date and time of the source, for content that shall be the same each time.
-pub(super) fn moment(source: &ImageSeries) -> Moment {
+pub(crate) fn moment(source: &ImageSeries) -> Moment {
     let header = &source.header.reveal().data;
     let digits = |tag: Tag, n: usize| {
         text(header, tag)
@@ -128,22 +130,55 @@ pub(super) fn moment(source: &ImageSeries) -> Moment {
     }
 }
 
-/// Common Instance Reference: every image of the source.
-pub(super) fn put_references(data: &mut DataSet, source: &ImageSeries) {
-    let reference = |class: &str, uid: &str| {
-        let mut item = DataSet::new_empty();
-        put(&mut item, tags::REFERENCED_SOP_CLASS_UID, VR::UI, class);
-        put(&mut item, tags::REFERENCED_SOP_INSTANCE_UID, VR::UI, uid);
-        item
-    };
+/// The frame of reference: the source's own.
+pub(crate) fn frame_of_reference(source: &ImageSeries) -> String {
+    match &source.stack.frame_of_reference {
+        Some(FrameOfReference(uid)) => uid.clone(),
+        // An object in space must name one (PS3.3 A.51.3); a source without gets its own.
+        None => derive_uid(&[b"frame of reference", source.series_uid.as_bytes()]),
+    }
+}
+
+/// Reference to an instance (PS3.3 table 10-11).
+pub(crate) fn instance_reference(sop_class_uid: &str, sop_instance_uid: &str) -> DataSet {
+    let mut item = DataSet::new_empty();
+    put(
+        &mut item,
+        tags::REFERENCED_SOP_CLASS_UID,
+        VR::UI,
+        sop_class_uid,
+    );
+    put(
+        &mut item,
+        tags::REFERENCED_SOP_INSTANCE_UID,
+        VR::UI,
+        sop_instance_uid,
+    );
+    item
+}
+
+/// Reference to the image of a frame, with its number where the image has several.
+pub(crate) fn frame_reference(frame: &SourceFrame) -> DataSet {
+    let mut item = instance_reference(&frame.sop_class_uid, &frame.sop_instance_uid);
+    if let Some(number) = frame.frame_number {
+        let number = number.to_string();
+        put(&mut item, tags::REFERENCED_FRAME_NUMBER, VR::IS, &number);
+    }
+    item
+}
+
+/// Every instance of the source once, in the order of its frames.
+pub(crate) fn instances(source: &ImageSeries) -> Vec<DataSet> {
     let mut seen = BTreeSet::new();
-    let unique = source
-        .frames
-        .iter()
-        .filter(|frame| seen.insert(frame.sop_instance_uid.as_str()));
-    let instances: Vec<DataSet> = unique
-        .map(|frame| reference(&frame.sop_class_uid, &frame.sop_instance_uid))
-        .collect();
+    let frames = source.frames.iter();
+    frames
+        .filter(|frame| seen.insert(frame.sop_instance_uid.as_str()))
+        .map(|frame| instance_reference(&frame.sop_class_uid, &frame.sop_instance_uid))
+        .collect()
+}
+
+/// Common Instance Reference: every image of the source.
+pub(crate) fn put_references(data: &mut DataSet, source: &ImageSeries) {
     let mut series = DataSet::new_empty();
     put(
         &mut series,
@@ -151,6 +186,46 @@ pub(super) fn put_references(data: &mut DataSet, source: &ImageSeries) {
         VR::UI,
         &source.series_uid,
     );
-    put_items(&mut series, tags::REFERENCED_INSTANCE_SEQUENCE, instances);
+    put_items(
+        &mut series,
+        tags::REFERENCED_INSTANCE_SEQUENCE,
+        instances(source),
+    );
     put_items(data, tags::REFERENCED_SERIES_SEQUENCE, vec![series]);
+}
+
+/// Derivation Image: from which image a frame was made, and that it lies where that one lies
+/// (PS3.3 C.7.6.16.2.6).
+pub(crate) fn derivation(from: &SourceFrame) -> DataSet {
+    let mut image = frame_reference(from);
+    put(&mut image, tags::SPATIAL_LOCATIONS_PRESERVED, VR::CS, "YES");
+    put_code(
+        &mut image,
+        tags::PURPOSE_OF_REFERENCE_CODE_SEQUENCE,
+        &dicom_code("121322", "Source image for image processing operation"),
+    );
+    let mut derivation = DataSet::new_empty();
+    put_items(&mut derivation, tags::SOURCE_IMAGE_SEQUENCE, vec![image]);
+    put_code(
+        &mut derivation,
+        tags::DERIVATION_CODE_SEQUENCE,
+        &dicom_code("113076", "Segmentation"),
+    );
+    derivation
+}
+
+/// Puts decimal strings that place something: orientation of the frames' rows and columns.
+pub(crate) fn orientation(source: &ImageSeries) -> [f64; 6] {
+    let stack = &source.stack;
+    let [i, j] = [stack.step_i, stack.step_j].map(|step| (step * (1.0 / step.norm())).xyz);
+    [i[0], i[1], i[2], j[0], j[1], j[2]]
+}
+
+/// Puts 16-bit numbers of a color.
+pub(crate) fn put_color(data: &mut DataSet, cielab: [u16; 3]) {
+    data.put(DataElement::new(
+        tags::RECOMMENDED_DISPLAY_CIE_LAB_VALUE,
+        VR::US,
+        PrimitiveValue::U16(cielab.as_slice().into()),
+    ));
 }

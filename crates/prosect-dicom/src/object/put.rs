@@ -9,7 +9,7 @@ use crate::error::DicomError;
 use crate::reader::DataSet;
 
 /// Puts a text; a backslash separates values, an empty text is an empty element.
-pub(super) fn put(data: &mut DataSet, tag: Tag, vr: VR, text: &str) {
+pub(crate) fn put(data: &mut DataSet, tag: Tag, vr: VR, text: &str) {
     let value = if text.is_empty() {
         PrimitiveValue::Empty
     } else {
@@ -19,13 +19,13 @@ pub(super) fn put(data: &mut DataSet, tag: Tag, vr: VR, text: &str) {
 }
 
 /// Puts decimal strings.
-pub(super) fn put_decimals(data: &mut DataSet, tag: Tag, numbers: &[f64]) {
+pub(crate) fn put_decimals(data: &mut DataSet, tag: Tag, numbers: &[f64]) {
     let texts: Vec<String> = numbers.iter().map(|n| decimal(*n)).collect();
     put(data, tag, VR::DS, &texts.join("\\"));
 }
 
 /// Puts a sequence.
-pub(super) fn put_items(data: &mut DataSet, tag: Tag, items: Vec<DataSet>) {
+pub(crate) fn put_items(data: &mut DataSet, tag: Tag, items: Vec<DataSet>) {
     data.put(DataElement::new(
         tag,
         VR::SQ,
@@ -34,12 +34,12 @@ pub(super) fn put_items(data: &mut DataSet, tag: Tag, items: Vec<DataSet>) {
 }
 
 /// Puts a sequence of one code.
-pub(super) fn put_code(data: &mut DataSet, tag: Tag, code: &Code) {
+pub(crate) fn put_code(data: &mut DataSet, tag: Tag, code: &Code) {
     put_items(data, tag, vec![code_item(code)]);
 }
 
 /// A code as an item (PS3.3 table 8.8-1).
-pub(super) fn code_item(code: &Code) -> DataSet {
+pub(crate) fn code_item(code: &Code) -> DataSet {
     let mut item = DataSet::new_empty();
     // A value of more than 16 characters has its own attribute.
     let (tag, vr) = if code.value.len() > 16 {
@@ -64,7 +64,7 @@ pub(super) fn code_item(code: &Code) -> DataSet {
 }
 
 /// A code of the DICOM standard itself (PS3.16 annex D).
-pub(super) fn dicom_code(value: &str, meaning: &str) -> Code {
+pub(crate) fn dicom_code(value: &str, meaning: &str) -> Code {
     Code {
         scheme: "DCM".to_owned(),
         value: value.to_owned(),
@@ -72,8 +72,17 @@ pub(super) fn dicom_code(value: &str, meaning: &str) -> Code {
     }
 }
 
+/// A code of SNOMED CT.
+pub(crate) fn sct_code(value: &str, meaning: &str) -> Code {
+    Code {
+        scheme: "SCT".to_owned(),
+        value: value.to_owned(),
+        meaning: meaning.to_owned(),
+    }
+}
+
 /// A number in at most 16 characters (PS3.5 6.2, DS), as exact as they allow.
-pub(super) fn decimal(number: f64) -> String {
+pub(crate) fn decimal(number: f64) -> String {
     let plain = format!("{number}");
     if plain.len() <= 16 {
         return plain;
@@ -105,7 +114,7 @@ pub(super) fn decimal(number: f64) -> String {
 }
 
 /// A text for an attribute of at most 64 characters without backslash or control characters.
-pub(super) fn short_text(what: &str, text: &str) -> Result<String, DicomError> {
+pub(crate) fn short_text(what: &str, text: &str) -> Result<String, DicomError> {
     let refuse = |reason: &str| {
         Err(DicomError::Value {
             what: what.to_owned(),
@@ -122,7 +131,7 @@ pub(super) fn short_text(what: &str, text: &str) -> Result<String, DicomError> {
 }
 
 /// Text beyond ASCII is written as UTF-8, and the object says so.
-pub(super) fn declare_character_set(data: &mut DataSet) {
+pub(crate) fn declare_character_set(data: &mut DataSet) {
     data.remove_element(tags::SPECIFIC_CHARACTER_SET);
     if has_wide_text(data) {
         put(data, tags::SPECIFIC_CHARACTER_SET, VR::CS, "ISO_IR 192");
