@@ -208,6 +208,21 @@ impl FileHeader {
         }
     }
 
+    /// How many frames the header claims, at least one.
+    pub(crate) fn n_frames(&self) -> usize {
+        attribute::count(&self.data, tags::NUMBER_OF_FRAMES)
+            .unwrap_or(1)
+            .max(1)
+    }
+
+    /// The Extended Offset Table (PS3.5 A.4), or nothing.
+    pub(crate) fn extended_offsets(&self) -> Vec<u64> {
+        let table = self.data.get(tags::EXTENDED_OFFSET_TABLE);
+        table
+            .and_then(|element| element.to_multi_int().ok())
+            .unwrap_or_default()
+    }
+
     /// Whether numbers are written most significant byte first.
     pub(crate) fn big_endian(&self) -> bool {
         self.transfer_syntax == EXPLICIT_VR_BIG_ENDIAN

@@ -15,7 +15,7 @@ use crate::attribute;
 use crate::error::DicomError;
 use crate::file::{FileHeader, HeaderFailure};
 use crate::inventory::Series;
-use crate::pixel::{PixelFailure, PixelForm, Rescale, read_values};
+use crate::pixel::{Frames, PixelFailure, PixelForm, Rescale};
 use crate::reader::DataSet;
 use crate::source::{Source, visit_sources};
 
@@ -100,6 +100,8 @@ struct SliceOutcome {
     rescale: Rescale,
     bits_stored: usize,
     lossy: bool,
+    /// Small values are meant to be shown white (MONOCHROME1).
+    inverted: bool,
     /// What the rescaled values are, where the header says so.
     unit: Option<String>,
 }
@@ -274,11 +276,14 @@ fn read_slice(
             reason: "it changed while it was read".to_owned(),
         });
     }
-    read_values(&header, &bytes, form, out)?;
+    let rescale = Rescale::of(&header);
+    Frames::of(&header, &bytes, form)?.read(0, rescale, out)?;
     Ok(SliceOutcome {
-        rescale: Rescale::of(&header),
+        rescale,
         bits_stored: form.bits_stored,
         lossy: is_lossy(&header),
+        inverted: attribute::text(&header.data, tags::PHOTOMETRIC_INTERPRETATION)
+            .is_some_and(|kind| kind == "MONOCHROME1"),
         unit: attribute::text(&header.data, tags::RESCALE_TYPE),
     })
 }

@@ -1,18 +1,24 @@
-//! From the pixel data of a single-frame instance to values: HU for CT, the rescaled unit otherwise.
+//! From the pixel data of an instance to values: HU for CT, the rescaled unit otherwise.
 
+mod frames;
 mod native;
 mod fragment;
+mod codec;
 mod rle;
 mod jpeg;
 mod jpeg_ls;
 mod jpeg_2000;
+mod high_throughput;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use frames::Frames;
 
 use dicom_dictionary_std::{tags, uids};
 use prosect_base::Fault;
 
 use crate::attribute::{count, number, text};
-use crate::file::{EXPLICIT_VR_BIG_ENDIAN, FileHeader};
-use crate::name;
+use crate::file::FileHeader;
 
 /// The form of stored pixels (PS3.3 C.7.6.3, PS3.5 8.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,9 +83,9 @@ impl PixelForm {
                 "it has no Photometric Interpretation",
             ));
         }
-        if samples != 1 || photometric != "MONOCHROME2" {
+        if samples != 1 || !matches!(photometric.as_str(), "MONOCHROME1" | "MONOCHROME2") {
             return Err(PixelFailure::unsupported(format!(
-                "pixels of the kind {photometric} with {samples} channels are not supported, only MONOCHROME2"
+                "pixels of the kind {photometric} with {samples} channels are not supported, only gray ones"
             )));
         }
         if data.get(tags::MODALITY_LUT_SEQUENCE).is_some() {
@@ -211,291 +217,4 @@ pub(crate) fn require_complete(header: &FileHeader, file_length: u64) -> Result<
         ));
     }
     Ok(())
-}
-
-/// Decodes the pixels of a whole file and writes rescaled values, one for each pixel of `out`.
-pub(crate) fn read_values(
-    header: &FileHeader,
-    file: &[u8],
-    form: PixelForm,
-    out: &mut [f32],
-) -> Result<(), PixelFailure> {
-    let pixel = header
-        .pixel
-        .ok_or_else(|| PixelFailure::malformed("it has no pixel data"))?;
-    let rescale = Rescale::of(header);
-    let body = header
-        .body(file, pixel.offset.saturating_add(form.n_bytes()))
-        .map_err(PixelFailure::malformed)?;
-    let samples = match pixel.length {
-        Some(_) => {
-            require_native(&header.transfer_syntax)?;
-            let bytes = body
-                .get(pixel.offset..)
-                .and_then(|rest| rest.get(..form.n_bytes()));
-            let bytes =
-                bytes.ok_or_else(|| PixelFailure::malformed("its pixel data are truncated"))?;
-            return native::read(bytes, form, (rescale, header.big_endian()), out);
-        }
-        None => decode_fitting(
-            &header.transfer_syntax,
-            &fragment::join(&body, pixel.offset)?,
-            form,
-        )?,
-    };
-    if samples.len() != out.len() {
-        return Err(PixelFailure::malformed(format!(
-            "its compressed image has {} pixels instead of {}",
-            samples.len(),
-            out.len()
-        )));
-    }
-    for (value, &sample) in out.iter_mut().zip(&samples) {
-        *value = (form.number(sample) as f64 * rescale.slope + rescale.intercept) as f32;
-    }
-    Ok(())
-}
-
-fn require_native(transfer_syntax: &str) -> Result<(), PixelFailure> {
-    let native = [
-        uids::IMPLICIT_VR_LITTLE_ENDIAN,
-        uids::EXPLICIT_VR_LITTLE_ENDIAN,
-        EXPLICIT_VR_BIG_ENDIAN,
-        uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
-    ];
-    if native.contains(&transfer_syntax) {
-        return Ok(());
-    }
-    let name = name::of_uid(transfer_syntax);
-    Err(PixelFailure::malformed(format!(
-        "it declares {name}, but its pixel data are not encapsulated"
-    )))
-}
-
-/// As [`decode`], for forms that say where the bits of a sample are. A codestream has its samples
-/// at the lowest bits; RLE alone keeps them where the data set says.
-fn decode_fitting(
-    transfer_syntax: &str,
-    image: &[u8],
-    form: PixelForm,
-) -> Result<Vec<u32>, PixelFailure> {
-    if transfer_syntax != uids::RLE_LOSSLESS && form.high_bit + 1 != form.bits_stored {
-        return Err(PixelFailure::unsupported(format!(
-            "compressed pixels with Bits Stored {} and High Bit {} are not supported",
-            form.bits_stored, form.high_bit
-        )));
-    }
-    decode(transfer_syntax, image, form)
-}
-
-/// The samples of one compressed image, as many as pixels.
-fn decode(transfer_syntax: &str, image: &[u8], form: PixelForm) -> Result<Vec<u32>, PixelFailure> {
-    match transfer_syntax {
-        uids::RLE_LOSSLESS => rle::decode(image, form),
-        uids::JPEG_BASELINE8_BIT
-        | uids::JPEG_EXTENDED12_BIT
-        | uids::JPEG_LOSSLESS
-        | uids::JPEG_LOSSLESS_SV1 => jpeg::decode(image, form),
-        uids::JPEGLS_LOSSLESS | uids::JPEGLS_NEAR_LOSSLESS => jpeg_ls::decode(image, form),
-        uids::JPEG2000_LOSSLESS | uids::JPEG2000 => jpeg_2000::decode(image, form),
-        _ => Err(PixelFailure::unsupported(format!(
-            "the transfer syntax {} is not supported",
-            name::of_uid(transfer_syntax)
-        ))),
-    }
-}
-
-/// Runs a foreign decoder. Should it panic on damaged bytes, that image is malformed; the message
-/// says so, and the rest of the work goes on.
-fn guarded<T>(
-    codec: &str,
-    decoder: impl FnOnce() -> Result<T, PixelFailure>,
-) -> Result<T, PixelFailure> {
-    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(decoder)) {
-        Ok(outcome) => outcome,
-        Err(_) => Err(PixelFailure::malformed(format!(
-            "the {codec} decoder broke down on its pixel data; they are damaged"
-        ))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use prosect_base::Limits;
-
-    use super::{PixelForm, read_values};
-    use crate::file::FileHeader;
-    use crate::shared_data::shared;
-
-    #[track_caller]
-    fn check(bits: [usize; 3], signed: bool, sample: u32, expected: i64) {
-        let [bits_allocated, bits_stored, high_bit] = bits;
-        let form = PixelForm {
-            columns: 1,
-            rows: 1,
-            bits_allocated,
-            bits_stored,
-            high_bit,
-            signed,
-        };
-        assert_eq!(form.number(sample), expected);
-    }
-
-    #[test]
-    fn samples_mean_numbers() {
-        check([16, 16, 15], true, 0xF430, -3024);
-        check([16, 16, 15], false, 0xF430, 62512);
-        check([16, 12, 11], true, 0x0FFF, -1);
-        check([16, 12, 11], true, 0xF7FF, 2047);
-        check([16, 12, 11], false, 0xFFFF, 4095);
-        check([16, 12, 15], true, 0x8000, -2048);
-        check([8, 8, 7], true, 0x80, -128);
-        check([32, 32, 31], true, 0xFFFF_FFFE, -2);
-        check([16, 1, 0], false, 3, 1);
-    }
-
-    fn values(file: &[u8]) -> Result<Vec<f32>, String> {
-        let header =
-            FileHeader::of(file, &Limits::default()).map_err(|failure| format!("{failure:?}"))?;
-        let form = PixelForm::of(&header).map_err(|failure| failure.reason)?;
-        let mut out = vec![0.0; form.n_pixels()];
-        read_values(&header, file, form, &mut out).map_err(|failure| failure.reason)?;
-        Ok(out)
-    }
-
-    /// Compares a file with its uncompressed twin: the largest difference allowed in HU, or the refusal.
-    #[track_caller]
-    fn check_twin(name: &str, expected: Result<f32, &str>) {
-        let (Some(file), Some(twin)) = (
-            shared(&format!("transfer-syntaxes/CTImage.dcm{name}")),
-            shared("transfer-syntaxes/CTImage.dcm"),
-        ) else {
-            return;
-        };
-        let twin = values(&std::fs::read(twin).unwrap()).unwrap();
-        match (values(&std::fs::read(file).unwrap()), expected) {
-            (Ok(got), Ok(most)) => {
-                let worst = got
-                    .iter()
-                    .zip(&twin)
-                    .map(|(a, b)| (a - b).abs())
-                    .fold(0.0, f32::max);
-                assert!(worst <= most, "{name}: {worst} HU");
-            }
-            (Err(got), Err(expected)) => assert!(got.contains(expected), "{name}: {got}"),
-            (got, _) => panic!("{name}: {:?} instead of {expected:?}", got.map(|v| v.len())),
-        }
-    }
-
-    #[test]
-    fn every_transfer_syntax_gives_the_pixels_of_its_twin() {
-        let exact = Ok(0.0);
-        check_twin(
-            "_LittleEndianImplicitTransferSyntax_1.2.840.10008.1.2.dcm",
-            exact,
-        );
-        check_twin(
-            "_LittleEndianExplicitTransferSyntax_1.2.840.10008.1.2.1.dcm",
-            exact,
-        );
-        check_twin(
-            "_BigEndianExplicitTransferSyntax_1.2.840.10008.1.2.2.dcm",
-            exact,
-        );
-        check_twin(
-            "_DeflatedExplicitVRLittleEndianTransferSyntax_1.2.840.10008.1.2.1.99.dcm",
-            exact,
-        );
-        check_twin("_RLELosslessTransferSyntax_1.2.840.10008.1.2.5.dcm", exact);
-        check_twin(
-            "_JPEGProcess14TransferSyntax_1.2.840.10008.1.2.4.57.dcm",
-            exact,
-        );
-        check_twin(
-            "_JPEGProcess14SV1TransferSyntax_1.2.840.10008.1.2.4.70.dcm",
-            exact,
-        );
-        check_twin(
-            "_JPEGLSLosslessTransferSyntax_1.2.840.10008.1.2.4.80.dcm",
-            exact,
-        );
-        check_twin(
-            "_JPEG2000LosslessOnlyTransferSyntax_1.2.840.10008.1.2.4.90.dcm",
-            exact,
-        );
-    }
-
-    #[test]
-    fn lossy_images_stay_near_their_twin_or_are_refused() {
-        // The bounds are the errors that the encoders made, as pydicom with CharLS and OpenJPEG reads them too.
-        check_twin(
-            "_JPEGLSLossyTransferSyntax_1.2.840.10008.1.2.4.81.dcm",
-            Ok(2.0),
-        );
-        check_twin(
-            "_JPEG2000TransferSyntax_1.2.840.10008.1.2.4.91.dcm",
-            Ok(30.0),
-        );
-        check_twin(
-            "_JPEGProcess2_4TransferSyntax_1.2.840.10008.1.2.4.51.dcm",
-            Err("lossy JPEG of 12 bits"),
-        );
-        check_twin(
-            "_JPEGProcess6_8TransferSyntax_1.2.840.10008.1.2.4.53.dcm",
-            Err("transfer syntax"),
-        );
-        check_twin(
-            "_JPEGProcess10_12TransferSyntax_1.2.840.10008.1.2.4.55.dcm",
-            Err("transfer syntax"),
-        );
-    }
-
-    #[test]
-    fn codestreams_that_contradict_the_header_are_refused() {
-        let name = "transfer-syntaxes/CTImage.dcm_JPEG2000LosslessOnlyTransferSyntax_1.2.840.10008.1.2.4.90.dcm";
-        let Some(file) = shared(name) else {
-            return;
-        };
-        let mut bytes = std::fs::read(file).unwrap();
-        let signed = b"\x28\x00\x03\x01US\x02\x00\x01\x00";
-        let at = bytes.windows(10).position(|w| w == signed).unwrap();
-        bytes[at + 8] = 0;
-        let reason = values(&bytes).unwrap_err();
-        assert!(reason.contains("negative values"), "{reason}");
-        let stored = b"\x28\x00\x01\x01US\x02\x00\x10\x00";
-        let at = bytes.windows(10).position(|w| w == stored).unwrap();
-        bytes[at + 8] = 12;
-        let reason = values(&bytes).unwrap_err();
-        assert!(
-            reason.contains("Bits Stored 12 and High Bit 15"),
-            "{reason}"
-        );
-    }
-
-    #[test]
-    fn damage_in_compressed_pixels_is_an_error_and_no_panic() {
-        let names = [
-            "JPEGProcess14SV1TransferSyntax_1.2.840.10008.1.2.4.70",
-            "JPEG2000LosslessOnlyTransferSyntax_1.2.840.10008.1.2.4.90",
-            "RLELosslessTransferSyntax_1.2.840.10008.1.2.5",
-        ];
-        for name in names {
-            let Some(file) = shared(&format!("transfer-syntaxes/CTImage.dcm_{name}.dcm")) else {
-                return;
-            };
-            let whole = std::fs::read(file).unwrap();
-            // The codestream is cut, but closed as if it were whole: the truncation is the codec's to find.
-            let cut = [
-                &whole[..whole.len() / 2],
-                b"\xff\xd9\xfe\xff\xdd\xe0\0\0\0\0",
-            ]
-            .concat();
-            assert!(values(&cut).is_err(), "{name}");
-            for at in (2000..whole.len()).step_by(whole.len() / 7) {
-                let mut damaged = whole.clone();
-                damaged[at] ^= 0x55;
-                let _ = values(&damaged);
-            }
-        }
-    }
 }

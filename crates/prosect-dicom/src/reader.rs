@@ -61,6 +61,8 @@ pub(crate) struct PixelElement {
     pub(crate) offset: usize,
     /// Length of the value in bytes; `None` when it is encapsulated in fragments.
     pub(crate) length: Option<u32>,
+    /// Written as words of two bytes (OW), which matters for samples of one byte in big endian.
+    pub(crate) words: bool,
 }
 
 /// Values longer than this are skipped: no attribute that Prosect uses comes near it.
@@ -245,6 +247,7 @@ impl<'a> Reader<'a> {
                 tag,
                 offset: self.at,
                 length,
+                words: vr == VR::OW,
             }));
         }
         if matches!(tag, ITEM | ITEM_END | SEQUENCE_END) {
@@ -431,7 +434,7 @@ fn is_wanted(tag: Tag) -> bool {
     matches!(
         tag.group(),
         0x0002 | 0x0008 | 0x0010 | 0x0012 | 0x0018 | 0x0020 | 0x0028 | 0x0032 | 0x0040 | 0x0054
-    )
+    ) || tag == tags::EXTENDED_OFFSET_TABLE
 }
 
 /// Sequences that decide how an image is read, or that go with the patient.

@@ -35,6 +35,10 @@ pub(super) fn assumptions(series: &Series, read: &[&SliceOutcome]) -> Vec<Findin
         let message = "the files name no study or no series; UIDs were derived, so objects made from them will not join the patient's study in an archive";
         add("series_without_uid", message.to_owned());
     }
+    if read.iter().any(|slice| slice.inverted) {
+        let message = "the images are marked MONOCHROME1, small values shown white; their numbers were taken as they are";
+        add("shown_inverted", message.to_owned());
+    }
     if series.modality != "CT" {
         return findings;
     }

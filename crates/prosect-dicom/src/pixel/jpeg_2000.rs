@@ -2,10 +2,11 @@
 
 use hayro_jpeg2000::{DecodeSettings, DecoderContext, Image};
 
-use super::{PixelFailure, PixelForm, guarded};
+use super::codec::{Decoded, guarded};
+use super::{PixelFailure, PixelForm};
 
 /// Decodes one image into samples.
-pub(super) fn decode(image: &[u8], form: PixelForm) -> Result<Vec<u32>, PixelFailure> {
+pub(super) fn decode(image: &[u8], form: PixelForm) -> Result<Decoded, PixelFailure> {
     let size = require_size(image, form)?;
     guarded("JPEG 2000", || {
         let settings = DecodeSettings {
@@ -33,7 +34,7 @@ pub(super) fn decode(image: &[u8], form: PixelForm) -> Result<Vec<u32>, PixelFai
 
 /// What the codestream says of its samples.
 #[derive(Clone, Copy)]
-struct SampleSize {
+pub(super) struct SampleSize {
     precision: u32,
     signed: bool,
 }
@@ -41,7 +42,7 @@ struct SampleSize {
 impl SampleSize {
     /// The decoder's samples, which count from zero also where the codestream is signed, as numbers
     /// of the data set. A lossy image may leave the range; it is held in it, as other decoders do.
-    fn samples(self, decoded: &[f32], form: PixelForm) -> Result<Vec<u32>, PixelFailure> {
+    pub(super) fn samples(self, decoded: &[f32], form: PixelForm) -> Result<Decoded, PixelFailure> {
         let largest = ((1_u64 << self.precision) - 1) as f32;
         let zero = if self.signed {
             1_i64 << (self.precision - 1)
@@ -56,13 +57,16 @@ impl SampleSize {
                 "its JPEG 2000 image has negative values, but Pixel Representation says that there are none",
             ));
         }
-        // Two's complement keeps the bits, whether codestream and data set agree on signs or not.
-        Ok(decoded.iter().map(|sample| value(*sample) as u32).collect())
+        Ok(Decoded {
+            samples: decoded.iter().map(|sample| value(*sample) as u32).collect(),
+            precision: self.precision,
+            signs_known: self.signed,
+        })
     }
 }
 
 /// Checks the SIZ segment (ITU T.800 A.5.1) against the data set, before anything is allocated.
-fn require_size(image: &[u8], form: PixelForm) -> Result<SampleSize, PixelFailure> {
+pub(super) fn require_size(image: &[u8], form: PixelForm) -> Result<SampleSize, PixelFailure> {
     // A JP2 file wraps the codestream in boxes; the marker stands near the beginning either way.
     let start = image
         .windows(4)

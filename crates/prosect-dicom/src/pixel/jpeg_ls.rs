@@ -1,10 +1,11 @@
 //! JPEG-LS (ITU T.87), lossless and near-lossless, one gray channel.
 
+use super::codec::Decoded;
 use super::jpeg::FrameHeader;
 use super::{PixelFailure, PixelForm};
 
 /// Decodes one image into samples.
-pub(super) fn decode(image: &[u8], form: PixelForm) -> Result<Vec<u32>, PixelFailure> {
+pub(super) fn decode(image: &[u8], form: PixelForm) -> Result<Decoded, PixelFailure> {
     let frame = FrameHeader::find(image).filter(|frame| frame.process == 0xF7);
     let frame =
         frame.ok_or_else(|| PixelFailure::malformed("its JPEG-LS image has no frame header"))?;
@@ -17,7 +18,11 @@ pub(super) fn decode(image: &[u8], form: PixelForm) -> Result<Vec<u32>, PixelFai
     }
     let (coding, scan) = Coding::read(image, frame.precision)?;
     let mut decoder = Decoder::new(coding, scan);
-    decoder.image(frame.columns, frame.rows)
+    Ok(Decoded {
+        samples: decoder.image(frame.columns, frame.rows)?,
+        precision: u32::from(frame.precision),
+        signs_known: false,
+    })
 }
 
 /// What the marker segments before the scan say.
@@ -519,7 +524,7 @@ mod tests {
 
     #[track_caller]
     fn check(stream: &[u8], bits: usize, near: u32, pixel: impl Fn(u32, u32) -> u32) {
-        let samples = decode(stream, form(bits)).unwrap();
+        let samples = decode(stream, form(bits)).unwrap().samples;
         let expected: Vec<u32> = (0..6)
             .flat_map(|y| (0..11).map(move |x| (x, y)))
             .map(|(x, y)| pixel(x, y))
@@ -571,8 +576,8 @@ mod tests {
                 let n = stream.len();
                 stream[at % n] = byte;
             }
-            if let Ok(samples) = decode(&stream, form(bits)) {
-                prop_assert_eq!(samples.len(), 66);
+            if let Ok(decoded) = decode(&stream, form(bits)) {
+                prop_assert_eq!(decoded.samples.len(), 66);
             }
         }
     }

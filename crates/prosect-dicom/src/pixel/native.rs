@@ -1,13 +1,22 @@
 //! Uncompressed pixels, read straight from the bytes.
 
-use super::{PixelFailure, PixelForm, Rescale};
+use super::{PixelFailure, PixelForm};
+
+/// How samples are laid out in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Order {
+    /// Most significant byte first.
+    pub(super) big_endian: bool,
+    /// Samples of one byte stand in words of two, the second first (PS3.5 8.1.1: OW in big endian).
+    pub(super) swapped_pairs: bool,
+}
 
 /// Reads as many samples as `out` has values; `bytes` holds exactly these.
-pub(super) fn read(
+pub(super) fn read<T>(
     bytes: &[u8],
     form: PixelForm,
-    (rescale, big_endian): (Rescale, bool),
-    out: &mut [f32],
+    order: Order,
+    (out, value): (&mut [T], impl Fn(i64) -> T),
 ) -> Result<(), PixelFailure> {
     if bytes.len() * 8 != out.len() * form.bits_allocated {
         return Err(PixelFailure::malformed(format!(
@@ -17,64 +26,74 @@ pub(super) fn read(
             form.bits_allocated
         )));
     }
-    let value =
-        |sample: u32| (form.number(sample) as f64 * rescale.slope + rescale.intercept) as f32;
-    match form.bits_allocated {
-        8 => out
-            .iter_mut()
-            .zip(bytes)
-            .for_each(|(out, &b)| *out = value(u32::from(b))),
-        16 => {
-            let (words, _) = bytes.as_chunks::<2>();
-            let sample = if big_endian {
-                |b: [u8; 2]| u16::from_be_bytes(b)
-            } else {
-                |b: [u8; 2]| u16::from_le_bytes(b)
-            };
-            out.iter_mut()
-                .zip(words)
-                .for_each(|(out, &b)| *out = value(u32::from(sample(b))));
+    if order.swapped_pairs && form.bits_allocated == 8 && bytes.len() % 2 == 1 {
+        return Err(PixelFailure::unsupported(
+            "an odd number of pixels of one byte in words of big endian is not supported",
+        ));
+    }
+    let value = |sample: u32| value(form.number(sample));
+    match (form.bits_allocated, order.big_endian) {
+        (8, _) if order.swapped_pairs => {
+            for (out, bytes) in out.chunks_mut(2).zip(bytes.chunks(2)) {
+                for (out, &b) in out.iter_mut().zip(bytes.iter().rev()) {
+                    *out = value(u32::from(b));
+                }
+            }
         }
-        _ => {
-            let (words, _) = bytes.as_chunks::<4>();
-            let sample = if big_endian {
-                |b: [u8; 4]| u32::from_be_bytes(b)
-            } else {
-                |b: [u8; 4]| u32::from_le_bytes(b)
-            };
-            out.iter_mut()
-                .zip(words)
-                .for_each(|(out, &b)| *out = value(sample(b)));
-        }
+        (8, _) => fill(out, bytes.as_chunks().0, |[b]| value(u32::from(b))),
+        (16, true) => fill(out, bytes.as_chunks().0, |b| {
+            value(u32::from(u16::from_be_bytes(b)))
+        }),
+        (16, false) => fill(out, bytes.as_chunks().0, |b| {
+            value(u32::from(u16::from_le_bytes(b)))
+        }),
+        (_, true) => fill(out, bytes.as_chunks().0, |b| value(u32::from_be_bytes(b))),
+        (_, false) => fill(out, bytes.as_chunks().0, |b| value(u32::from_le_bytes(b))),
     }
     Ok(())
 }
 
+fn fill<T, const N: usize>(out: &mut [T], words: &[[u8; N]], value: impl Fn([u8; N]) -> T) {
+    for (out, &word) in out.iter_mut().zip(words) {
+        *out = value(word);
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::{PixelForm, Rescale};
-    use super::read;
+    use super::super::PixelForm;
+    use super::{Order, read};
 
-    #[test]
-    fn both_byte_orders_give_hu() {
+    #[track_caller]
+    fn check(bytes: &[u8], bits: usize, order: [bool; 2], expected: Option<&[i64]>) {
         let form = PixelForm {
-            columns: 2,
+            columns: bytes.len() * 8 / bits,
             rows: 1,
-            bits_allocated: 16,
-            bits_stored: 16,
-            high_bit: 15,
+            bits_allocated: bits,
+            bits_stored: bits,
+            high_bit: bits - 1,
             signed: true,
         };
-        let rescale = Rescale {
-            slope: 2.0,
-            intercept: -1000.0,
-            stated: true,
+        let [big_endian, swapped_pairs] = order;
+        let order = Order {
+            big_endian,
+            swapped_pairs,
         };
-        let mut out = [0.0; 2];
-        read(&[0xFF, 0xFF, 0x10, 0x00], form, (rescale, false), &mut out).unwrap();
-        assert_eq!(out, [-1002.0, -968.0]);
-        read(&[0xFF, 0xFF, 0x00, 0x10], form, (rescale, true), &mut out).unwrap();
-        assert_eq!(out, [-1002.0, -968.0]);
-        assert!(read(&[0xFF, 0xFF, 0x00], form, (rescale, true), &mut out).is_err());
+        let mut out = vec![0; form.n_pixels()];
+        let read = read(bytes, form, order, (&mut out, |number| number));
+        assert_eq!(read.ok().map(|()| out.as_slice()), expected);
+    }
+
+    #[test]
+    fn both_byte_orders_give_numbers() {
+        let bytes = [0xFF, 0xFE, 0x10, 0x00];
+        check(&bytes, 16, [false, false], Some(&[-257, 16]));
+        check(&bytes, 16, [true, false], Some(&[-2, 4096]));
+        check(&bytes, 8, [false, false], Some(&[-1, -2, 16, 0]));
+        check(&bytes, 8, [true, false], Some(&[-1, -2, 16, 0]));
+        check(&bytes, 8, [true, true], Some(&[-2, -1, 0, 16]));
+        check(&bytes, 32, [true, false], Some(&[-126_976]));
+        check(&bytes[..3], 16, [true, false], None);
+        check(&bytes[..3], 8, [true, true], None);
     }
 }
