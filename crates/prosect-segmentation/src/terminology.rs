@@ -1,7 +1,7 @@
 //! The table of structures: names, codes and colors of everything that a known model draws.
 //!
 //! One row for each class of each task of TotalSegmentator, for each class of the brainchop
-//! MeshNets, and for what models of our own draw. A code is SNOMED CT as the context groups of
+//! `MeshNet`s, and for what models of our own draw. A code is SNOMED CT as the context groups of
 //! PS3.16 have it; what they do not have is coded by `99PROSECT`, the private scheme of this
 //! product, with a meaning that says what it is. `data/README.md` says where each code stands.
 
