@@ -5,47 +5,32 @@ use std::collections::HashSet;
 use prosect_model::ManifestStructure;
 use prosect_segmentation::{Code, Rgb, Structure, terminology};
 
-/// TotalSegmentator 2.18.0, `resources/totalsegmentator_snomed_mapping.csv`, unchanged (Apache-2.0).
-const CODES: &str = include_str!("../data/totalsegmentator_snomed_mapping.csv");
-/// Words that make a label a lesion instead of anatomy.
-const LESION_WORDS: [&str; 13] = [
-    "lesion",
-    "tumor",
-    "tumour",
-    "cyst",
-    "metast",
-    "bleed",
-    "hemorrhage",
-    "haemorrhage",
-    "cancer",
-    "carcinoma",
-    "nodule",
-    "edema",
-    "aneurysm",
-];
-/// Our own coding scheme, for what has no code: a designator from 99 is private (PS3.16 8.2).
-const PRIVATE_SCHEME: &str = "99PROSECT";
-/// PS3.5 6.2: a short string has 16 characters, a long string 64.
-const MAX_VALUE_CHARS: usize = 16;
-const MAX_MEANING_CHARS: usize = 64;
-
-/// The structures of a label list, background left out: coded by the terminology where it knows
-/// the name, else by a private code. Two labels of one name are told apart by a number.
+/// The structures of a label list of anybody, background left out: coded by the terminology where it
+/// knows the label, else by a private code. Two labels of one name are told apart by a number.
 pub(crate) fn structures(labels: &[(u16, String)]) -> Vec<ManifestStructure> {
-    named_structures(labels, plain_name)
+    named_structures(labels, plain_name, terminology::structure_of_label)
 }
 
-/// As [`structures`], with the names as they are: the steps around a model look for them.
+/// As [`structures`], of a model whose labels the terminology lists.
+pub(crate) fn listed_structures(labels: &[(u16, String)]) -> Vec<ManifestStructure> {
+    named_structures(labels, plain_name, |label| {
+        terminology::structure(label).or_else(|| terminology::structure(&plain_name(label)))
+    })
+}
+
+/// As [`listed_structures`], with the names as they are: the steps around a model look for them.
 pub(crate) fn exact_structures(labels: &[(u16, String)]) -> Vec<ManifestStructure> {
-    named_structures(labels, str::to_owned)
+    named_structures(labels, str::to_owned, terminology::structure)
 }
 
 fn named_structures(
     labels: &[(u16, String)],
     name_of: impl Fn(&str) -> String,
+    known: impl Fn(&str) -> Option<Structure>,
 ) -> Vec<ManifestStructure> {
     let mut names = HashSet::new();
     let mut values = HashSet::new();
+    let mut codes = HashSet::new();
     let mut structures = Vec::new();
     for (value, label) in labels {
         if *value == 0 || !values.insert(*value) {
@@ -58,8 +43,21 @@ fn named_structures(
             name = format!("{plain}_{n}");
             n += 1;
         }
+        // A second label cannot have the codes of the first.
+        let listed = known(label).filter(|s| name == plain && codes.insert(meaning(s)));
+        let structure = listed.unwrap_or_else(|| Structure {
+            color: color(structures.len()),
+            ..terminology::private_structure(if name == plain { label } else { &name })
+        });
+        // `vertebrae_L1` keeps its capital.
+        let is_same = plain_name(&structure.name) == name;
+        let name = if is_same {
+            structure.name.clone()
+        } else {
+            name
+        };
         structures.push(ManifestStructure {
-            structure: structure(&name, label, structures.len(), &plain),
+            structure: Structure { name, ..structure },
             label_value: *value,
             expected_dice: "unknown".into(),
             expected_source: "nobody has measured this model with Prosect".into(),
@@ -67,6 +65,19 @@ fn named_structures(
         });
     }
     structures
+}
+
+/// The codes of a structure: what no two of a model may share.
+fn meaning(s: &Structure) -> [Option<(String, String)>; 4] {
+    let concept = |code: &Code| (code.scheme.clone(), code.value.clone());
+    let modifiers = [&s.type_modifier, &s.region, &s.region_modifier];
+    let [modifier, region, region_modifier] = modifiers.map(|code| code.as_ref().map(concept));
+    [
+        Some(concept(&s.property_type)),
+        modifier,
+        region,
+        region_modifier,
+    ]
 }
 
 /// Lower case, digits and underscores: `Left Kidney (2)` is `left_kidney_2`.
@@ -87,99 +98,6 @@ pub(crate) fn plain_name(label: &str) -> String {
     }
 }
 
-fn structure(name: &str, label: &str, index: usize, plain: &str) -> Structure {
-    // TotalSegmentator writes vertebrae with a capital: `vertebrae_L1`. A second label of one name
-    // cannot have the code of the first.
-    let known = [label, name]
-        .into_iter()
-        .filter(|_| name == plain)
-        .find_map(|name| terminology::structure(name).or_else(|| coded(name)));
-    known.unwrap_or_else(|| private(name, label, index))
-}
-
-/// A row of TotalSegmentator's own table.
-fn coded(label: &str) -> Option<Structure> {
-    let row = CODES
-        .lines()
-        .skip(1)
-        .find(|row| row.split(',').next() == Some(label))?;
-    let fields: Vec<&str> = row.splitn(17, ',').collect();
-    let code = |first: usize| {
-        let [scheme, value, meaning] = [0, 1, 2].map(|i| fields.get(first + i).copied());
-        let (scheme, value, meaning) = (scheme?, value?, meaning?);
-        (!scheme.is_empty() && !value.is_empty()).then(|| Code {
-            scheme: scheme.into(),
-            value: value.into(),
-            meaning: meaning.into(),
-        })
-    };
-    let color: Vec<u8> = fields
-        .get(16)?
-        .trim_matches(|c: char| !c.is_ascii_digit())
-        .split(',')
-        .filter_map(|part| part.trim().parse().ok())
-        .collect();
-    Some(Structure {
-        name: label.to_owned(),
-        category: code(1)?,
-        property_type: code(4)?,
-        type_modifier: code(7),
-        region: code(10),
-        region_modifier: code(13),
-        color: Rgb(color.try_into().ok()?),
-    })
-}
-
-fn private(name: &str, label: &str, index: usize) -> Structure {
-    let sct = |value: &str, meaning: &str| Code {
-        scheme: "SCT".into(),
-        value: value.into(),
-        meaning: meaning.into(),
-    };
-    // PS3.16 CID 7150.
-    let category = if LESION_WORDS.iter().any(|word| name.contains(word)) {
-        sct("49755003", "Morphologically Altered Structure")
-    } else {
-        sct("123037004", "Anatomical Structure")
-    };
-    let meaning: String = label
-        .chars()
-        .map(|c| if c.is_control() || c == '\\' { ' ' } else { c })
-        .take(MAX_MEANING_CHARS)
-        .collect();
-    Structure {
-        name: name.to_owned(),
-        category,
-        property_type: Code {
-            scheme: PRIVATE_SCHEME.into(),
-            value: private_value(name),
-            meaning: if meaning.trim().is_empty() {
-                name.to_owned()
-            } else {
-                meaning.trim().to_owned()
-            },
-        },
-        type_modifier: None,
-        region: None,
-        region_modifier: None,
-        color: color(index),
-    }
-}
-
-/// The name itself if it is short; else its beginning and a sum of the rest, so that two long names
-/// stay different.
-fn private_value(name: &str) -> String {
-    if name.len() <= MAX_VALUE_CHARS {
-        return name.to_owned();
-    }
-    // FNV-1a, 32 bits.
-    let sum = name.bytes().fold(0x811c_9dc5_u32, |sum, byte| {
-        (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    });
-    let start: String = name.chars().take(MAX_VALUE_CHARS - 9).collect();
-    format!("{start}-{sum:08x}")
-}
-
 /// Distinct colors: hues a golden angle apart, lightness in three steps.
 fn color(index: usize) -> Rgb {
     let hue = (index as f64 * 0.618_034).fract() * 6.0;
@@ -194,7 +112,11 @@ fn color(index: usize) -> Rgb {
 
 #[cfg(test)]
 mod tests {
-    use super::{plain_name, structures};
+    use std::collections::HashSet;
+
+    use prosect_segmentation::terminology;
+
+    use super::{exact_structures, listed_structures, meaning, plain_name, structures};
 
     fn labels(names: &[&str]) -> Vec<(u16, String)> {
         (0..).zip(names.iter().map(|n| (*n).to_owned())).collect()
@@ -222,7 +144,7 @@ mod tests {
                 )
             })
             .collect();
-        assert_eq!(codes[0], "liver SCT 10200004 123037004");
+        assert_eq!(codes[0], "liver SCT 10200004 91723000");
         assert_eq!(codes[1], "liver_tumour 99PROSECT liver_tumour 49755003");
         assert!(codes[2].starts_with("vertebrae_L1 SCT"), "{}", codes[2]);
         assert_ne!(
@@ -237,6 +159,71 @@ mod tests {
         let colors: std::collections::HashSet<_> =
             found.iter().map(|s| s.structure.color).collect();
         assert_eq!(colors.len(), found.len());
+    }
+
+    #[test]
+    fn labels_of_others_are_coded_however_they_are_written() {
+        let labels = labels(&[
+            "background",
+            "Left Kidney",
+            "kidney_left",
+            "Ventricle",
+            "Ear_L",
+        ]);
+        let found: Vec<String> = structures(&labels)
+            .into_iter()
+            .map(|s| {
+                let side = s.structure.type_modifier.map(|c| c.meaning);
+                let code = s.structure.property_type;
+                format!("{} {} {side:?}", s.structure.name, code.scheme)
+            })
+            .collect();
+        // Two labels cannot share their codes; a ventricle may be one of the brain or of the heart.
+        let expected = [
+            "left_kidney SCT Some(\"Left\")",
+            "kidney_left 99PROSECT Some(\"Left\")",
+            "ventricle 99PROSECT None",
+            "ear_l 99PROSECT Some(\"Left\")",
+        ];
+        assert_eq!(found, expected);
+        let listed = listed_structures(&labels);
+        assert_eq!(listed[2].structure.property_type.value, "35764002");
+    }
+
+    /// Every class of every task, as the catalog has it: coded, told apart, and with its side.
+    #[test]
+    fn every_class_of_every_task_of_totalsegmentator_is_in_the_terminology() {
+        let mut n_classes = 0;
+        for task in crate::catalog::tasks() {
+            let mut meanings = HashSet::new();
+            for (value, name) in &task.classes {
+                let known = terminology::structure(name);
+                let known = known.unwrap_or_else(|| panic!("{name} of {} has no code", task.name));
+                assert!(
+                    meanings.insert(meaning(&known)),
+                    "{name} of {} has the codes of another class",
+                    task.name
+                );
+                let exact = exact_structures(&[(*value, name.clone())]);
+                assert_eq!(exact[0].structure, known);
+                n_classes += 1;
+            }
+        }
+        assert!(n_classes > 900, "only {n_classes} classes");
+    }
+
+    #[test]
+    fn every_class_of_brainchop_is_in_the_terminology() {
+        let parcels = include_str!("../tests/data/brainchop_classes.csv");
+        for line in parcels.lines().skip(1) {
+            let (model, label) = line.split_once(',').unwrap();
+            let found = listed_structures(&[(1, label.to_owned())]);
+            let code = &found[0].structure.property_type;
+            assert!(
+                code.scheme != "99PROSECT" || found[0].structure.region.is_some(),
+                "{label} of {model} has no code"
+            );
+        }
     }
 
     #[test]

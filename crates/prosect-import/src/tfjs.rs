@@ -20,7 +20,7 @@ use crate::import::{INTENDED_USE, one_line, support};
 use crate::json::{Json, parse};
 use crate::options::{Draft, ImportOptions};
 use crate::source::Source;
-use crate::structures::{plain_name, structures};
+use crate::structures::{listed_structures, plain_name};
 use crate::write::Stage;
 use known::Settings;
 
@@ -190,7 +190,7 @@ fn names(
         if labels.len() != n_classes {
             continue;
         }
-        let mut found = structures(&numbered(&labels));
+        let mut found = listed_structures(&numbered(&labels));
         for structure in &mut found {
             let at = usize::from(structure.label_value);
             let channel = |key: &str| {
@@ -208,9 +208,9 @@ fn names(
     }
     if settings.labels.len() == n_classes {
         let labels: Vec<String> = settings.labels.iter().map(|l| (*l).to_owned()).collect();
-        return Ok(structures(&numbered(&labels)));
+        return Ok(listed_structures(&numbered(&labels)));
     }
     notes.push("no file tells the names of the classes: they are called class 1, class 2, ...; put a colormap.json with \"labels\" beside model.json for better ones".into());
     let labels: Vec<String> = (0..n_classes).map(|n| format!("class {n}")).collect();
-    Ok(structures(&numbered(&labels)))
+    Ok(listed_structures(&numbered(&labels)))
 }

@@ -10,6 +10,18 @@ const SIDES: [(&str, &str); 6] = [
     ("rt", "right"),
 ];
 
+/// Names that say what they are only within their task: a `crown` may be one of a tooth or of a head,
+/// a `ventricle` one of the brain or of the heart. No label of another software is taken for them.
+const NEED_THEIR_TASK: [&str; 7] = [
+    "annulus",
+    "bridge",
+    "crown",
+    "head",
+    "implant",
+    "sinotubular_junction",
+    "ventricle",
+];
+
 /// The names under which the table may have a label, most exact first.
 pub(super) fn candidates(label: &str) -> Vec<String> {
     let plain = plain_name(label);
@@ -26,6 +38,7 @@ pub(super) fn candidates(label: &str) -> Vec<String> {
         }
     }
     names.dedup();
+    names.retain(|name| !NEED_THEIR_TASK.contains(&name.as_str()));
     names
 }
 

@@ -72,9 +72,9 @@ fn laterality(side: &str) -> Code {
 /// PS3.16 CID 7150.
 fn category(name: &str) -> Code {
     if LESION_WORDS.iter().any(|word| name.contains(word)) {
-        sct("49755003", "Morphologically Altered Structure")
+        sct("49755003", "Morphologically Abnormal Structure")
     } else {
-        sct("123037004", "Anatomical Structure")
+        sct("91723000", "Anatomical Structure")
     }
 }
 
@@ -98,7 +98,7 @@ fn name_of(label: &str) -> String {
 /// The name itself if it is short and says all that the label says; else its beginning and a sum of
 /// the label, so that two labels stay different.
 fn value(label: &str, name: &str) -> String {
-    if name.len() <= MAX_VALUE_CHARS && name == label {
+    if name.len() <= MAX_VALUE_CHARS && name == label.to_lowercase().replace(' ', "_") {
         return name.to_owned();
     }
     let start: String = name.chars().take(MAX_VALUE_CHARS - 9).collect();

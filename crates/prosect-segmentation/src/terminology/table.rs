@@ -10,8 +10,11 @@ use crate::terminology::legacy::to_snomed_ct;
 const TABLE: &str = include_str!("../../data/terminology.csv");
 /// Other words for structures of the table: word, name.
 const WORDS: &str = include_str!("../../data/words.csv");
+/// SNOMED CT codes under which others write a structure of the table: name, then type, modifier of
+/// the type, region, modifier of the region.
+const OTHER_CODES: &str = include_str!("../../data/other_codes.csv");
 /// PS3.16 CID 7150: Anatomical Structure.
-const ANATOMICAL: &str = "123037004";
+const ANATOMICAL: &str = "91723000";
 
 /// Scheme and value of a code: what two codes must share to be the same.
 type Concept = (String, String);
@@ -115,6 +118,11 @@ fn index() -> &'static Index {
         for row in rows() {
             by_name.entry(plain_name(&row.name)).or_insert(row);
         }
+        for (name, key) in OTHER_CODES.lines().skip(1).filter_map(other_key) {
+            if let Some(row) = by_name.get(name).copied() {
+                by_key.entry(key).or_insert(row);
+            }
+        }
         Index { by_name, by_key }
     });
     &INDEX
@@ -123,6 +131,24 @@ fn index() -> &'static Index {
 /// Other words for structures, each with the name in the table.
 pub(super) fn words() -> impl Iterator<Item = (&'static str, &'static str)> {
     (WORDS.lines().skip(1)).filter_map(|line| line.split_once(','))
+}
+
+/// A name, and other codes for it.
+fn other_key(line: &'static str) -> Option<(&'static str, Key)> {
+    let mut fields = line.split(',');
+    let name = fields.next()?;
+    let mut concept = || {
+        let value = fields.next().filter(|value| !value.is_empty())?;
+        Some(("SCT".to_owned(), value.to_owned()))
+    };
+    let property_type = concept()?;
+    let key = Key {
+        property_type,
+        type_modifier: concept(),
+        region: concept(),
+        region_modifier: concept(),
+    };
+    Some((name, key))
 }
 
 /// The fields of a row of the table, in the order of its header.

@@ -1,52 +1,88 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::structure::{Code, Structure};
 
-use super::{names, private_structure, structure, structure_by_code, structure_of_label, table};
+use super::{
+    PRIVATE_SCHEME, names, private_structure, structure, structure_by_code, structure_of_label,
+    table,
+};
+
+const N_ROWS: usize = 597;
 
 #[test]
-fn every_row_is_whole_and_no_two_mean_the_same() {
-    let mut meanings = HashSet::new();
-    let mut n_rows = 0;
+fn every_row_of_the_table_is_whole() {
+    let lines = include_str!("../../data/terminology.csv").lines().count();
+    assert_eq!(names().count(), N_ROWS, "a row was not understood");
+    assert_eq!(lines, N_ROWS + 1, "a row was not understood");
+    let distinct: HashSet<&str> = names().collect();
+    assert_eq!(distinct.len(), N_ROWS, "a name stands twice");
     for name in names() {
-        let structure = structure(name).unwrap_or_else(|| panic!("{name} has no whole row"));
-        let meaning = (
-            structure.property_type.value,
-            structure.type_modifier,
-            structure.region,
-            structure.region_modifier,
-        );
+        let s = structure(name).unwrap();
+        let codes = [&s.type_modifier, &s.region, &s.region_modifier];
+        let codes = codes.into_iter().flatten();
+        for code in codes.chain([&s.category, &s.property_type]) {
+            // PS3.5 6.2: SH holds 16 characters, LO 64.
+            assert!((1..=16).contains(&code.value.len()), "{name}: {code:?}");
+            assert!((1..=64).contains(&code.meaning.len()), "{name}: {code:?}");
+            assert!(
+                ["SCT", "DCM", PRIVATE_SCHEME].contains(&code.scheme.as_str()),
+                "{name}: {code:?}"
+            );
+        }
+        assert_ne!(s.category.scheme, PRIVATE_SCHEME, "{name}");
         assert!(
-            meanings.insert(meaning),
-            "{name} has the codes of another row"
+            s.property_type.scheme != PRIVATE_SCHEME || s.region.is_some(),
+            "{name} has a private code, and nothing says where it lies"
         );
-        n_rows += 1;
     }
-    assert_eq!(n_rows, 118);
 }
 
 #[test]
-fn the_side_of_a_paired_organ_is_in_its_codes() {
+fn a_private_code_means_one_thing() {
+    let mut meanings = HashMap::new();
     for name in names() {
-        let structure = structure(name).unwrap();
-        let meanings: Vec<&str> = [&structure.type_modifier, &structure.region_modifier]
+        let code = structure(name).unwrap().property_type;
+        let known = meanings
+            .entry((code.scheme, code.value))
+            .or_insert(code.meaning.clone());
+        assert_eq!(*known, code.meaning, "{name}");
+    }
+}
+
+/// The sides that the codes of a structure tell.
+fn sides(s: &Structure) -> Vec<&'static str> {
+    let codes = [&s.type_modifier, &s.region, &s.region_modifier];
+    let codes = codes.into_iter().flatten().chain([&s.property_type]);
+    let meanings: Vec<String> = codes
+        .map(|c| format!(" {} ", c.meaning.to_lowercase()))
+        .collect();
+    ["left", "right"]
+        .into_iter()
+        .filter(|side| meanings.iter().any(|m| m.contains(&format!(" {side} "))))
+        .collect()
+}
+
+#[test]
+fn the_side_of_a_name_is_in_its_codes_and_no_other_is() {
+    for name in names() {
+        let words: Vec<&str> = name.split('_').collect();
+        let named: Vec<&str> = [("left", "lh"), ("right", "rh")]
             .into_iter()
-            .flatten()
-            .map(|c| c.meaning.as_str())
+            .filter(|(side, short)| words.contains(side) || words.contains(short))
+            .map(|(side, _)| side)
             .collect();
-        for (end, side) in [("_left", "Left"), ("_right", "Right")] {
-            if name.ends_with(end) {
-                assert!(
-                    meanings.iter().any(|m| m.contains(side))
-                        || structure
-                            .property_type
-                            .meaning
-                            .to_lowercase()
-                            .contains(&side.to_lowercase()),
-                    "{name} lost its side"
-                );
-            }
-        }
+        assert_eq!(sides(&structure(name).unwrap()), named, "{name}");
+    }
+}
+
+#[test]
+fn words_lead_to_structures_of_the_same_side() {
+    for (word, name) in table::words() {
+        assert!(!names().any(|known| known == word), "{word} is a name");
+        let found = structure(word).unwrap_or_else(|| panic!("{word} leads to no {name}"));
+        assert_eq!(found.name, word);
+        let side = |text: &str| ["left", "right"].map(|side| text.contains(side));
+        assert_eq!(side(word), side(name), "{word} is no {name}");
     }
 }
 
@@ -80,6 +116,13 @@ fn a_label_is_found_however_it_is_written() {
     check_label("Liver", Some("liver"));
     check_label("Liver of a unicorn", None);
     check_label("", None);
+    check_label("ctx-lh-cuneus", Some("ctx_lh_cuneus"));
+    check_label("Left-Caudate", Some("caudate_nucleus_left"));
+    check_label("Parotid_R", Some("parotid_gland_right"));
+    check_label("Glnd_Submand_L", Some("submandibular_gland_left"));
+    // Of the brain, or of the heart?
+    check_label("Ventricle", None);
+    assert!(structure("ventricle").is_some());
 }
 
 #[test]
@@ -174,7 +217,7 @@ fn what_no_table_knows_gets_a_code_of_its_own_with_its_side() {
     assert_eq!(a.property_type.meaning, "Left Widget of Foo, upper part");
     assert!(a.property_type.value.len() <= 16);
     assert_eq!(a.type_modifier.unwrap().meaning, "Left");
-    assert_eq!(a.category.value, "123037004");
+    assert_eq!(a.category.value, "91723000");
     let b = private_structure("Right Widget of Foo, upper part");
     assert_ne!(a.property_type.value, b.property_type.value);
     assert_eq!(b.type_modifier.unwrap().meaning, "Right");
@@ -184,7 +227,7 @@ fn what_no_table_knows_gets_a_code_of_its_own_with_its_side() {
     assert_eq!(tumor.type_modifier, None);
     // Labels that differ only in what names leave out stay different.
     assert_ne!(
-        private_structure("A b").property_type,
+        private_structure("A (b)").property_type,
         private_structure("a-b").property_type
     );
     assert_eq!(private_structure("日本").name, "unnamed");
