@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use prosect_base::{Fault, Faulty};
+use prosect_base::{Fault, Faulty, Limits};
 use prosect_volume::{FrameOfReference, SliceStack, StackError};
 
 use crate::instance::{Instance, Place};
@@ -94,13 +94,14 @@ pub(crate) fn arrange(instances: &[Instance]) -> Arrangement {
     out
 }
 
-/// Checks that slices, named by their instances, form a regular grid.
+/// Checks that slices, named by their instances, form a regular grid or can be covered by one.
 pub(crate) fn check_stack(
     instances: &[Instance],
     order: &[usize],
     stack: &SliceStack,
 ) -> Result<(), Obstacle> {
-    let Err(error) = stack.regular_grid() else {
+    // What is too large for an installation is found when the series is loaded.
+    let Err(error) = stack.cover(&Limits::default()) else {
         return Ok(());
     };
     let name = |slice: usize| {
@@ -117,17 +118,13 @@ pub(crate) fn check_stack(
             let copies = images_per_place(stack);
             format!("{error}: {} and {}{copies}", name(*first), name(*second))
         }
-        StackError::Uneven { first, second, .. } => format!(
+        StackError::TooFar { first, second, .. }
+        | StackError::TooNear { first, second, .. }
+        | StackError::Shifted { first, second, .. } => format!(
             "{error}: {} and {}{}{tilt}",
             name(*first),
             name(*second),
             other_gaps(stack)
-        ),
-        StackError::Tilted { .. } => format!(
-            "{error}, in all {} slices from {} to {}{tilt}; tilted stacks are not supported yet",
-            order.len(),
-            name(1),
-            name(order.len())
         ),
         _ => error.to_string(),
     };

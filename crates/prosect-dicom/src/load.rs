@@ -1,5 +1,6 @@
 //! From a chosen series to a volume: every slice read, checked and rescaled, in order along the normal.
 
+mod place;
 mod redact;
 mod remark;
 
@@ -10,7 +11,6 @@ use dicom_dictionary_std::{tags, uids};
 use prosect_base::{Cancel, Fault, Limits, Phi, Progress};
 use prosect_volume::{Cover, SliceStack, Volume};
 
-use crate::arrange::check_stack;
 use crate::attribute;
 use crate::error::DicomError;
 use crate::file::{FileHeader, HeaderFailure};
@@ -114,11 +114,12 @@ struct SliceFailure {
 
 /// Reads the pixels of a series.
 ///
-/// Frames are sorted by position. A file that turns out to be damaged is left out when it lies at
-/// an end of the stack, as a finding; elsewhere the series is refused, as it has a gap.
+/// Frames are sorted by position. A tilted or uneven stack is put on a regular grid that covers it
+/// ([`ImageSeries::resampled`]). A file that turns out to be damaged is left out, as a finding; in
+/// the middle of the stack it leaves a gap, which is bridged or, where it is too large, refused.
 ///
 /// # Errors
-/// [`DicomError::Unusable`] when the slices form no regular grid or their pixels cannot be read,
+/// [`DicomError::Unusable`] when the slices cannot be put on a grid or their pixels cannot be read,
 /// [`DicomError::Limit`] when the volume would be too large.
 pub fn load_series(
     series: &Series,
@@ -136,35 +137,27 @@ pub fn load_series(
     let stack = if lost.is_empty() {
         stack.clone()
     } else {
-        restrict(series, stack, &kept)?
+        keep_frames(&mut values, &kept, stack.shape);
+        place::restricted(series, stack, (&kept, &lost))?
     };
-    let slice_len = stack.shape[0] * stack.shape[1];
-    if !lost.is_empty() {
-        values = kept
-            .iter()
-            .flat_map(|&k| values[k * slice_len..(k + 1) * slice_len].iter().copied())
-            .collect();
-    }
-    let grid = stack
-        .regular_grid()
-        .map_err(|error| unusable(series, Fault::Unsupported, error.to_string()))?;
-    let image = Volume::new(grid, values)
-        .map_err(|error| unusable(series, Fault::Inconsistent, error.to_string()))?;
+    let (image, resampled) = place::on_grid(series, &stack, values, limits)?;
     let read: Vec<&SliceOutcome> = outcomes
         .iter()
         .filter_map(|outcome| outcome.as_ref().ok())
         .collect();
     let mut findings = remark::lost_files(series, &lost);
+    let order_kept: Vec<usize> = kept.iter().map(|&k| order[k]).collect();
+    findings.extend(remark::geometry(series, &order_kept, &stack));
     findings.extend(remark::assumptions(series, &read));
     let notes = remark::notes(series, &read);
-    let middle = order[kept[kept.len() / 2]];
+    let middle = order_kept[order_kept.len() / 2];
     Ok(ImageSeries {
         image,
         stack,
-        resampled: None,
-        frames: kept
+        resampled,
+        frames: order_kept
             .iter()
-            .map(|&k| source_frame(series, order[k]))
+            .map(|&index| source_frame(series, index))
             .collect(),
         header: Phi::new(read_header(series, middle, limits)?),
         study_uid: series.study_uid.clone(),
@@ -220,8 +213,15 @@ fn source_frame(series: &Series, index: usize) -> SourceFrame {
 }
 
 type Outcome = Result<SliceOutcome, SliceFailure>;
-/// The instance of a slice that was left out, and why.
-type Lost = (usize, String);
+
+/// A slice that was left out.
+struct Lost {
+    /// Its place in the stack as it should be.
+    k: usize,
+    /// Its instance.
+    index: usize,
+    reason: String,
+}
 
 /// Reads all slices in parallel, each into its place.
 fn read_slices(
@@ -317,47 +317,50 @@ fn read_file(reader: &mut dyn Read, length: u64, limits: &Limits) -> Result<Vec<
     }
 }
 
-/// Slices that were read, and those that were not, which must lie at the ends.
-fn sort_out(series: &Series, outcomes: &[Outcome]) -> Result<(Vec<usize>, Vec<Lost>), DicomError> {
-    let name = |k: usize| series.instances[series.arrangement.order[k]].name();
-    let kept: Vec<usize> = (0..outcomes.len())
-        .filter(|&k| outcomes[k].is_ok())
-        .collect();
-    let mut lost = Vec::new();
-    for (k, outcome) in outcomes.iter().enumerate() {
-        let Err(failure) = outcome else { continue };
-        let inside =
-            kept.first().is_none_or(|&first| first < k) && kept.last().is_none_or(|&last| k < last);
-        // What is not damaged but not supported concerns the whole series, wherever it lies.
-        let damaged = matches!(failure.fault, Fault::Malformed | Fault::Io);
-        if inside || !damaged {
-            let more = outcomes.iter().filter(|o| o.is_err()).count() - 1;
-            let others = if more > 0 {
-                format!("; {more} more slices cannot be read either")
-            } else {
-                String::new()
-            };
-            return Err(unusable(
-                series,
-                failure.fault,
-                format!("{}: {}{others}", name(k), failure.reason),
-            ));
-        }
-        lost.push((series.arrangement.order[k], failure.reason.clone()));
+/// The frames that were read, one after the other.
+fn keep_frames(values: &mut Vec<f32>, kept: &[usize], shape: [usize; 2]) {
+    let n = shape[0] * shape[1];
+    for (to, &from) in kept.iter().enumerate() {
+        values.copy_within(from * n..(from + 1) * n, to * n);
     }
-    Ok((kept, lost))
+    values.truncate(kept.len() * n);
 }
 
-/// The stack without the slices that were lost.
-fn restrict(series: &Series, stack: &SliceStack, kept: &[usize]) -> Result<SliceStack, DicomError> {
-    let stack = SliceStack {
-        origins: kept.iter().map(|&k| stack.origins[k]).collect(),
-        ..stack.clone()
-    };
-    let order: Vec<usize> = kept.iter().map(|&k| series.arrangement.order[k]).collect();
-    check_stack(&series.instances, &order, &stack)
-        .map_err(|obstacle| unusable(series, obstacle.fault, obstacle.reason))?;
-    Ok(stack)
+/// More than this share of a series lost is no series any more.
+const MOST_LOST: f64 = 0.5;
+
+/// Slices that were read, and those that are damaged.
+fn sort_out(series: &Series, outcomes: &[Outcome]) -> Result<(Vec<usize>, Vec<Lost>), DicomError> {
+    let name = |k: usize| series.instances[series.arrangement.order[k]].name();
+    let (mut kept, mut lost) = (Vec::new(), Vec::new());
+    for (k, outcome) in outcomes.iter().enumerate() {
+        match outcome {
+            Ok(_) => kept.push(k),
+            Err(failure) => lost.push((k, failure)),
+        }
+    }
+    // What is not damaged but not supported concerns the whole series, wherever it lies.
+    let hopeless = lost
+        .iter()
+        .find(|(_, failure)| !matches!(failure.fault, Fault::Malformed | Fault::Io));
+    let too_many = lost.len() as f64 > MOST_LOST * outcomes.len() as f64;
+    if let Some((k, failure)) = hopeless.or(lost.first().filter(|_| too_many)) {
+        let others = match lost.len() - 1 {
+            0 => String::new(),
+            more => format!("; {more} more slices cannot be read either"),
+        };
+        return Err(unusable(
+            series,
+            failure.fault,
+            format!("{}: {}{others}", name(*k), failure.reason),
+        ));
+    }
+    let lost = lost.into_iter().map(|(k, failure)| Lost {
+        k,
+        index: series.arrangement.order[k],
+        reason: failure.reason.clone(),
+    });
+    Ok((kept, lost.collect()))
 }
 
 /// Copies of an instance must be copies: the same bytes.

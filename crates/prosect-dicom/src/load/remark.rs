@@ -1,13 +1,23 @@
 //! What to tell of a series that was read: findings for a person to look at, and notes.
 
+use prosect_volume::SliceStack;
+
 use super::{Finding, Lost, SliceOutcome};
 use crate::inventory::{LeftOut, Series};
 
 /// Files of the series that are not in the volume, though they may belong there.
 pub(super) fn lost_files(series: &Series, lost: &[Lost]) -> Vec<Finding> {
-    let at_ends = lost.iter().map(|(index, reason)| {
+    let n_slices = series.arrangement.order.len();
+    let unreadable = lost.iter().map(|Lost { k, index, reason }| {
         let name = series.instances[*index].name();
-        format!("{name} of the chosen series was left out at the end of the stack: {reason}")
+        let inside = (0..*k).any(|below| lost.iter().all(|l| l.k != below))
+            && (k + 1..n_slices).any(|above| lost.iter().all(|l| l.k != above));
+        let place = if inside {
+            "left out inside the stack, where it leaves a gap"
+        } else {
+            "left out at the end of the stack"
+        };
+        format!("{name} of the chosen series was {place}: {reason}")
     });
     let damaged = series.lost.iter().map(|file| {
         let LeftOut { label, reason, .. } = file;
@@ -18,13 +28,79 @@ pub(super) fn lost_files(series: &Series, lost: &[Lost]) -> Vec<Finding> {
         .iter()
         .filter(|file| file.is_finding())
         .map(left_aside);
-    let messages = at_ends.chain(damaged).chain(strays);
+    let messages = unreadable.chain(damaged).chain(strays);
     messages
         .map(|message| Finding {
             code: "file_left_out",
             message,
         })
         .collect()
+}
+
+/// Gaps named in a finding; further ones are counted.
+const GAPS_NAMED: usize = 3;
+/// Degrees by which the header's tilt may differ from the positions': both are written with few
+/// decimals.
+const TILT_TOLERANCE_DEG: f64 = 1.0;
+
+/// Gaps that were bridged, and a header that tells another tilt than the positions. `order` names
+/// the instances of the stack's slices.
+pub(super) fn geometry(series: &Series, order: &[usize], stack: &SliceStack) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    findings.extend(gaps(series, order, stack));
+    let mut tilts: Vec<f64> = order
+        .iter()
+        .filter_map(|&index| series.instances[index].tilt_deg)
+        .collect();
+    tilts.sort_by(f64::total_cmp);
+    // Vendors disagree on the sign of the tilt.
+    let stated = tilts.get(tilts.len() / 2).map_or(0.0, |deg| deg.abs());
+    let measured = stack.tilt_deg();
+    if stated > 0.0 && order.len() > 1 && (stated - measured).abs() > TILT_TOLERANCE_DEG {
+        findings.push(Finding {
+            code: "tilt_disagrees",
+            message: format!(
+                "the header says that the gantry was tilted by {stated:.1} degrees, but the positions of the slices say {measured:.1}; the positions were used"
+            ),
+        });
+    }
+    findings
+}
+
+fn gaps(series: &Series, order: &[usize], stack: &SliceStack) -> Option<Finding> {
+    let (gaps, usual) = stack.gaps_mm()?;
+    let odd: Vec<usize> = (0..gaps.len())
+        .filter(|&k| !SliceStack::is_usual_gap(gaps[k], usual))
+        .collect();
+    if odd.is_empty() {
+        return None;
+    }
+    let missing = odd.iter().all(|&k| {
+        let steps = (gaps[k] / usual).round();
+        steps >= 2.0 && SliceStack::is_usual_gap(gaps[k] / steps, usual)
+    });
+    let name = |k: usize| series.instances[order[k]].name();
+    let named: Vec<String> = odd
+        .iter()
+        .take(GAPS_NAMED)
+        .map(|&k| format!("{:.2} mm between {} and {}", gaps[k], name(k), name(k + 1)))
+        .collect();
+    let more = match odd.len().saturating_sub(GAPS_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let (code, what) = if missing {
+        ("slices_missing", "slices are missing")
+    } else {
+        ("slices_uneven", "the slices are unevenly spaced")
+    };
+    let named = named.join(", ");
+    Some(Finding {
+        code,
+        message: format!(
+            "{what}: {named}{more}, usually {usual:.2} mm; between them the image was interpolated, and what lies there is a guess"
+        ),
+    })
 }
 
 /// What had to be assumed, and what makes the numbers doubtful.

@@ -94,14 +94,10 @@ fn slices_are_sorted_by_position_and_rescaled() {
 }
 
 #[test]
-fn stacks_that_are_no_grid_are_refused_with_their_slices() {
+fn uneven_and_tilted_stacks_are_covered_and_told() {
     check(
         |s| drop(s.remove(4)),
-        "slices 4 and 5 (counted from 1 along the stack) are 5.00 mm apart, others 2.50 mm",
-    );
-    check(
-        |s| drop(s.remove(4)),
-        "instance 7 (file IM06.dcm) and instance 5 (file IM04.dcm) [unsupported]",
+        "loaded [6, 5, 10] findings [\"slices are missing: 5.00 mm between instance 7 (file IM06.dcm) and instance 5 (file IM04.dcm), usually 2.50 mm",
     );
     check(
         |s| {
@@ -111,7 +107,83 @@ fn stacks_that_are_no_grid_are_refused_with_their_slices() {
                 &[-20.0, -30.0, 108.5],
             );
         },
-        "slices 3 and 4 (counted from 1 along the stack) are 3.50 mm apart",
+        "findings [\"the slices are unevenly spaced: 3.50 mm between instance 8 (file IM07.dcm) and instance 7",
+    );
+    let tilted = |s: &mut Vec<Slice>, stated: Option<&str>| {
+        for (k, slice) in s.iter_mut().enumerate() {
+            let place = [-20.0, k as f64, 100.0 + 2.5 * k as f64];
+            set_decimals(slice, tags::IMAGE_POSITION_PATIENT, &place);
+            if let Some(deg) = stated {
+                set(slice, tags::GANTRY_DETECTOR_TILT, VR::DS, deg);
+            }
+        }
+    };
+    check(
+        |s| tilted(s, None),
+        "loaded [6, 15, 10] findings [] notes []",
+    );
+    // 1 mm for each 2.5 mm are 21.8 degrees.
+    check(|s| tilted(s, Some("-21.8")), "findings [] notes []");
+    check(
+        |s| tilted(s, Some("12")),
+        "the header says that the gantry was tilted by 12.0 degrees, but the positions of the slices say 21.8",
+    );
+    check(
+        |s| {
+            s.iter_mut()
+                .for_each(|s| set(s, tags::GANTRY_DETECTOR_TILT, VR::DS, "16.5"))
+        },
+        "tilted by 16.5 degrees, but the positions of the slices say 0.0",
+    );
+}
+
+#[test]
+fn a_covered_stack_keeps_its_frames_and_their_places() {
+    let scan = Scan::default();
+    let mut slices = scan.slices();
+    slices.remove(4);
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &slices);
+    let series = load(folder.path()).unwrap();
+    let resampled = series.resampled.as_ref().unwrap();
+    assert_eq!(
+        resampled.why,
+        "1 of 8 gaps between slices differ from the usual 2.50 mm"
+    );
+    assert_eq!((series.frames.len(), series.stack.origins.len()), (9, 9));
+    for (f, k) in [0, 1, 2, 3, 5, 6, 7, 8, 9].into_iter().enumerate() {
+        assert_eq!(
+            series.frames[f].sop_instance_uid,
+            format!("1.2.3.1.{}", 1000 + k)
+        );
+        let at = VoxelIndex { i: 3, j: 2, k };
+        assert_eq!(
+            series.image.get(at),
+            Some(f32::from(stored(3, 2, k)) - 1024.0)
+        );
+    }
+    let between = VoxelIndex { i: 3, j: 2, k: 4 };
+    assert_eq!(
+        series.image.get(between),
+        Some(f32::from(stored(3, 2, 4)) - 1024.0)
+    );
+}
+
+#[test]
+fn stacks_that_cannot_be_bridged_are_refused_with_their_slices() {
+    check(
+        |s| drop(s.drain(3..7)),
+        "slices 3 and 4 (counted from 1 along the stack) are 12.50 mm apart, others 2.50 mm: what lies between them cannot be bridged, at most 10.0 mm can; send the missing slices or split the series: instance 8 (file IM05.dcm) and instance 3 (file IM00.dcm) [unsupported]",
+    );
+    check(
+        |s| {
+            set_decimals(
+                &mut s[3],
+                tags::IMAGE_POSITION_PATIENT,
+                &[-20.0, -30.0, 105.1],
+            );
+        },
+        "are only 0.10 mm apart",
     );
     check(
         |s| {
@@ -142,11 +214,11 @@ fn stacks_that_are_no_grid_are_refused_with_their_slices() {
                 set_decimals(
                     slice,
                     tags::IMAGE_POSITION_PATIENT,
-                    &[-20.0, k as f64, 100.0 + 2.5 * k as f64],
+                    &[-20.0, 3.0 * k as f64, 100.0 + 2.5 * k as f64],
                 );
             });
         },
-        "a tilted gantry",
+        "more than any gantry tilts",
     );
     check(
         |s| set(&mut s[0], tags::FRAME_OF_REFERENCE_UID, VR::UI, "1.2.3.8"),
@@ -370,8 +442,8 @@ fn a_damaged_file_is_a_gap_or_a_finding() {
     assert!(damaged(0, truncated).contains("loaded [6, 5, 9] findings [\"file IM03.dcm of the chosen series was left out: it is truncated"));
     let inside = damaged(4, truncated);
     assert!(
-        inside.contains("are 5.00 mm apart")
-            && inside.contains("1 damaged files of this series were left out, such as IM01.dcm"),
+        inside.contains("loaded [6, 5, 10] findings [\"file IM01.dcm of the chosen series was left out: it is truncated")
+            && inside.contains("slices are missing: 5.00 mm between"),
         "{inside}"
     );
     let text = |_| b"this is a text file, but it is called .dcm".to_vec();
@@ -471,7 +543,7 @@ fn compressed(transfer_syntax: &str, damaged: &[usize]) -> String {
 }
 
 #[test]
-fn damage_found_while_decoding_is_a_finding_only_at_the_ends() {
+fn damage_found_while_decoding_is_a_finding() {
     let whole = compressed(uids::RLE_LOSSLESS, &[]);
     assert!(
         whole.contains("loaded [6, 5, 10] findings [] notes []"),
@@ -481,8 +553,16 @@ fn damage_found_while_decoding_is_a_finding_only_at_the_ends() {
     assert!(ends.contains("loaded [6, 5, 7]") && ends.contains("instance 1 (file 9) of the chosen series was left out at the end of the stack: its RLE image ends too early"), "{ends}");
     let inside = compressed(uids::RLE_LOSSLESS, &[4]);
     assert!(
-        inside.contains("instance 6 (file 4): its RLE image ends too early [malformed]"),
+        inside.contains("loaded [6, 5, 10] findings [\"instance 6 (file 4) of the chosen series was left out inside the stack, where it leaves a gap: its RLE image ends too early\", \"slices are missing: 5.00 mm between instance 7 (file 3) and instance 5 (file 5)"),
         "{inside}"
+    );
+    let wide = compressed(uids::RLE_LOSSLESS, &[3, 4, 5, 6]);
+    assert!(
+        wide.contains("12.50 mm apart")
+            && wide.contains(
+                "instance 7 (file 3) cannot be read: its RLE image ends too early [unsupported]"
+            ),
+        "{wide}"
     );
     let all: Vec<usize> = (0..10).collect();
     assert!(compressed(uids::RLE_LOSSLESS, &all).contains("; 9 more slices cannot be read either"));

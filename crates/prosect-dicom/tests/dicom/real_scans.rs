@@ -98,20 +98,31 @@ fn an_oblique_mr_is_placed_right() {
 }
 
 #[test]
-fn a_tilted_uneven_head_is_refused_with_its_slices() {
+fn a_tilted_uneven_head_is_covered_and_told() {
     let Some(path) = shared("ct-gantry-tilt") else {
         return;
     };
-    let error = load(&path).unwrap_err().to_string();
+    let series = load(&path).unwrap();
+    let resampled = series.resampled.as_ref().unwrap();
     for expected in [
-        "slices 14 and 15",
-        "1.08 mm apart",
-        "instance 14 (file 14.dcm)",
-        "14 of 27 gaps differ",
         "tilted by 18.5 degrees",
+        "14 of 27 gaps between slices differ from the usual 4.00 mm",
     ] {
-        assert!(error.contains(expected), "{error} does not say {expected}");
+        assert!(resampled.why.contains(expected), "{}", resampled.why);
     }
+    let told: Vec<&str> = series.findings.iter().map(|f| f.code).collect();
+    assert_eq!(told, ["slices_uneven"], "{:?}", series.findings);
+    assert!(series.findings[0].message.contains(
+        "1.08 mm between instance 14 (file 14.dcm) and instance 15 (file 15.dcm), 7.00 mm between"
+    ));
+    assert_eq!(series.frames.len(), 28);
+    let [ni, nj, nk] = series.image.grid().shape();
+    // 144 mm along the normal and a shift of 48 mm in the plane.
+    assert!(
+        ni == 512 && (610..=612).contains(&nj) && (130..300).contains(&nk),
+        "{nj} {nk}"
+    );
+    assert!(resampled.cover.image_share() > 0.8);
 }
 
 #[test]
