@@ -13,4 +13,4 @@ pub use record::{
 pub use write::{HashedFile, hex, sha256_hex, write_json};
 
 /// The version of `case.json` that this program writes.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;

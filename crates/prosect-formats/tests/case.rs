@@ -6,6 +6,7 @@ use prosect_formats::case::{CaseRecord, FORMAT_VERSION, Severity};
 
 const VERSION_1: &str = include_str!("golden/case-1.json");
 const VERSION_2: &str = include_str!("golden/case-2.json");
+const VERSION_3: &str = include_str!("golden/case-3.json");
 
 #[track_caller]
 fn check(text: &str, version: u32, mean_intensity: Option<f64>) {
@@ -21,7 +22,8 @@ fn check(text: &str, version: u32, mean_intensity: Option<f64>) {
 #[test]
 fn every_version_reads_and_writes_the_same() {
     check(VERSION_1, 1, None);
-    check(VERSION_2, FORMAT_VERSION, Some(104.37));
+    check(VERSION_2, 2, Some(104.37));
+    check(VERSION_3, FORMAT_VERSION, Some(104.37));
 }
 
 #[test]

@@ -7,6 +7,9 @@
 mod plan;
 mod resample;
 mod sample;
+mod straighten;
+
+pub use straighten::straighten;
 
 use std::ops::Range;
 
@@ -14,8 +17,9 @@ use prosect_base::Limits;
 
 use crate::affine::Affine;
 use crate::grid::Grid;
-use crate::space::{Point, Vector};
+use crate::space::{Lps, Point, Vector, Voxel};
 use crate::stack::{SliceStack, StackError};
+use crate::volume::Volume;
 
 /// A regular grid over a stack, and where each frame lies in it.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +28,7 @@ pub struct Cover {
     /// Pixels of a frame along i and j.
     shape: [usize; 2],
     /// The first pixel of each frame in voxel coordinates of the grid.
-    frames: Vec<Point<crate::space::Voxel>>,
+    frames: Vec<Point<Voxel>>,
 }
 
 impl SliceStack {
@@ -89,7 +93,7 @@ impl SliceStack {
     }
 
     /// How far each frame lies from the first, along the normal and in its plane.
-    fn places_in_plane(&self, normal: Vector<crate::space::Lps>) -> Places {
+    fn places_in_plane(&self, normal: Vector<Lps>) -> Places {
         let (i, j) = (self.step_i, self.step_j);
         // The axes may be a hair off the right angle: both coordinates are solved for together.
         let (ii, jj, ij) = (i.dot(i), j.dot(j), i.dot(j));
@@ -141,7 +145,7 @@ impl Cover {
 
     /// Whether the frames are the slices of the grid themselves.
     pub fn is_stack(&self) -> bool {
-        let own = |(k, at): (usize, &Point<crate::space::Voxel>)| at.xyz == [0.0, 0.0, k as f64];
+        let own = |(k, at): (usize, &Point<Voxel>)| at.xyz == [0.0, 0.0, k as f64];
         self.grid.shape() == [self.shape[0], self.shape[1], self.frames.len()]
             && self.frames.iter().enumerate().all(own)
     }
@@ -167,7 +171,7 @@ impl Cover {
     }
 
     /// Gives `value` to every voxel of a volume on the cover where there is no image.
-    pub fn clear_outside<T: Copy>(&self, volume: &mut crate::volume::Volume<T>, value: T) {
+    pub fn clear_outside<T: Copy>(&self, volume: &mut Volume<T>, value: T) {
         let [ni, nj, _] = volume.grid().shape();
         for (k, slice) in volume.values_mut().chunks_exact_mut(ni * nj).enumerate() {
             let [in_i, in_j] = self.image_range(k);

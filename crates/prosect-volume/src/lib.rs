@@ -19,7 +19,7 @@ mod median;
 
 pub use affine::{Affine, InvalidAffine};
 pub use component::{Component, Connectivity, components};
-pub use cover::Cover;
+pub use cover::{Cover, straighten};
 pub use crop::{IndexBox, crop};
 pub use grid::{FrameOfReference, Grid, GridError};
 pub use median::median_3;

@@ -112,6 +112,9 @@ pub enum StackError {
         /// Their shift in the plane.
         shift_mm: f64,
     },
+    /// Rows and columns are not at right angles.
+    #[error("rows and columns of the slices are not at right angles")]
+    SlantedSlices,
     /// The regular grid around the stack would be too large.
     #[error(
         "the regular grid that covers the tilted or uneven stack would have {} x {} x {} voxels, more than the limits allow",
@@ -133,6 +136,7 @@ impl Faulty for StackError {
             | Self::SingleSlice
             | Self::Uneven { .. }
             | Self::Tilted { .. }
+            | Self::SlantedSlices
             | Self::TooFar { .. } => Fault::Unsupported,
             Self::Duplicate { .. } | Self::TooNear { .. } | Self::Shifted { .. } => {
                 Fault::Inconsistent

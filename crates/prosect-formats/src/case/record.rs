@@ -1,4 +1,4 @@
-//! The fields of `case.json` and `run.json`, version 2. What version 1 did not have is optional.
+//! The fields of `case.json` and `run.json`, version 3. What earlier versions did not have is optional.
 
 use std::collections::BTreeMap;
 
@@ -88,6 +88,10 @@ pub struct GridRecord {
     pub frame_of_reference: Option<String>,
     /// `source frames` where the grid is the scanner's own, slice by slice.
     pub relation_to_source: String,
+    /// Why the grid is not the source's own: what is tilted or uneven there. DICOM objects lie on
+    /// the source's frames all the same. Since version 3.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub resampled_because: Option<String>,
 }
 
 /// A model that took part.

@@ -132,11 +132,12 @@ pub(crate) fn draw_all(
                 let wanted = task.structures.as_ref();
                 wanted.is_none_or(|names| names.contains(&s.structure.name))
             });
-        let (layer, border) = labels::layer(
-            output.answer,
-            [&structures, &unwanted],
-            input.image().grid(),
-        )?;
+        let mut answer = output.answer;
+        if let Some(cover) = input.cover() {
+            labels::clear_outside(&mut answer, cover);
+        }
+        let (layer, border) =
+            labels::layer(answer, [&structures, &unwanted], input.image().grid())?;
         layers.push(layer);
         drawings.push(Drawing {
             manifest: manifest.clone(),

@@ -8,7 +8,7 @@ use prosect_dicom::{
 };
 use prosect_formats::case::{Finding, InputRecord, LeftOut, Severity, hex};
 use prosect_formats::nifti::{self, AffineSource};
-use prosect_volume::{Grid, Volume};
+use prosect_volume::{Cover, Grid, Volume};
 use sha2::{Digest, Sha256};
 
 use crate::pipeline::error::PipelineError;
@@ -18,7 +18,15 @@ pub(crate) enum Loaded {
     /// A DICOM series with its frames.
     Dicom(Box<ImageSeries>),
     /// A NIfTI.
-    Nifti(Box<Volume<f32>>),
+    Nifti(Box<NiftiImage>),
+}
+
+/// A NIfTI, read.
+pub(crate) struct NiftiImage {
+    /// Its voxels, on a straight grid.
+    volume: Volume<f32>,
+    /// How a slanted grid was made straight.
+    straightened: Option<Cover>,
 }
 
 /// The input, and what is to be told of it.
@@ -36,7 +44,23 @@ impl Input {
     pub(crate) fn image(&self) -> &Volume<f32> {
         match &self.loaded {
             Loaded::Dicom(series) => &series.image,
-            Loaded::Nifti(volume) => volume,
+            Loaded::Nifti(nifti) => &nifti.volume,
+        }
+    }
+
+    /// How the image was made where the source lies on no regular, straight grid.
+    pub(crate) fn cover(&self) -> Option<&Cover> {
+        match &self.loaded {
+            Loaded::Dicom(series) => series.resampled.as_ref().map(|r| &r.cover),
+            Loaded::Nifti(nifti) => nifti.straightened.as_ref(),
+        }
+    }
+
+    /// Why the image lies on another grid than its source.
+    pub(crate) fn resampled_because(&self) -> Option<&str> {
+        match &self.loaded {
+            Loaded::Dicom(series) => series.resampled.as_ref().map(|r| r.why.as_str()),
+            Loaded::Nifti(nifti) => nifti.straightened.as_ref().map(|_| SLANTED),
         }
     }
 
@@ -125,11 +149,16 @@ fn read_nifti(choice: &InputChoice, progress: &dyn Progress) -> Result<Input, Pi
         let message = "the NIfTI has neither sform nor qform: which side is left is a guess";
         findings.push(finding(Severity::Check, "orientation_unknown", message));
     }
-    if is_sheared(image.volume.grid()) {
-        let message = "the NIfTI's axes are not at right angles, as after a tilted gantry: it was taken as it says, which nobody has tested";
-        findings.push(finding(Severity::Check, "sheared", message));
-    }
     let modality = nifti_modality(choice, &image.volume)?;
+    let n_slices = image.volume.grid().shape()[2];
+    let image_sha256 = image_sha256(&image.volume);
+    let (volume, straightened) = if is_sheared(image.volume.grid()) {
+        let (volume, cover, found) = straighten(image.volume, &modality);
+        findings.push(found);
+        (volume, cover)
+    } else {
+        (image.volume, None)
+    };
     if choice.modality.is_none() {
         findings.push(finding(
             Severity::Note,
@@ -144,13 +173,16 @@ fn read_nifti(choice: &InputChoice, progress: &dyn Progress) -> Result<Input, Pi
         modality,
         study_uid: None,
         series_uid: None,
-        n_slices: image.volume.grid().shape()[2],
+        n_slices,
         chosen_because: Vec::new(),
         left_out: Vec::new(),
-        image_sha256: image_sha256(&image.volume),
+        image_sha256,
     };
     Ok(Input {
-        loaded: Loaded::Nifti(Box::new(image.volume)),
+        loaded: Loaded::Nifti(Box::new(NiftiImage {
+            volume,
+            straightened,
+        })),
         record,
         findings,
     })
@@ -159,6 +191,32 @@ fn read_nifti(choice: &InputChoice, progress: &dyn Progress) -> Result<Input, Pi
 /// Cosine between two axes above which a grid counts as sheared: the tilt that a DICOM stack is
 /// refused for.
 const SHEAR_COSINE: f64 = 0.005;
+
+/// What is irregular in a sheared NIfTI.
+const SLANTED: &str = "the NIfTI's axes are not at right angles, as after a tilted gantry";
+/// What stands where a slanted grid has no image: air in HU.
+const AIR_HU: f32 = -1024.0;
+
+/// A slanted image on a straight grid, as of a tilted stack; where that cannot be done, as it is.
+fn straighten(image: Volume<f32>, modality: &str) -> (Volume<f32>, Option<Cover>, Finding) {
+    let outside = if modality == "CT" { AIR_HU } else { 0.0 };
+    match prosect_volume::straighten(&image, outside, &Limits::default()) {
+        Ok((volume, cover)) => {
+            let [ni, nj, nk] = volume.grid().shape();
+            let message = format!(
+                "{SLANTED}: it was put on a straight grid of {ni} x {nj} x {nk} voxels, on which all files of the case lie"
+            );
+            let found = finding(Severity::Check, "sheared", &message);
+            (volume, Some(cover), found)
+        }
+        Err(error) => {
+            let message = format!(
+                "{SLANTED}, and it cannot be made straight ({error}): it was taken as it says, which nobody has tested"
+            );
+            (image, None, finding(Severity::Check, "sheared", &message))
+        }
+    }
+}
 
 fn is_sheared(grid: &Grid) -> bool {
     let axes = [0, 1, 2].map(|axis| grid.lps_from_voxel().column(axis));
@@ -227,7 +285,8 @@ fn read_dicom(
         .collect();
     let series = load_series(chosen, &limits, progress, cancel)?;
     let left_out = left_out_beside(&inventory, &verdicts, &series);
-    let findings = findings_of(&inventory, &series);
+    let mut findings = findings_of(&inventory, &series);
+    findings.extend(resampled_finding(&series));
     let record = InputRecord {
         kind: "dicom".into(),
         modality: series.modality.clone(),
@@ -279,6 +338,17 @@ fn findings_of(inventory: &Inventory, series: &ImageSeries) -> Vec<Finding> {
         .chain(notes)
         .map(|(severity, code, message)| finding(severity, code, &series.without_patient(message)))
         .collect()
+}
+
+/// On which grid the network worked, where it was not the frames'.
+fn resampled_finding(series: &ImageSeries) -> Option<Finding> {
+    let resampled = series.resampled.as_ref()?;
+    let [ni, nj, nk] = series.image.grid().shape();
+    let message = format!(
+        "{}: the network saw a regular grid of {ni} x {nj} x {nk} voxels that covers the slices, on which the NIfTI files and the surfaces lie; DICOM objects lie on the scanner's own slices",
+        resampled.why
+    );
+    Some(finding(Severity::Note, "resampled", &message))
 }
 
 /// A finding about the whole case.

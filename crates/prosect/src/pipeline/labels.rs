@@ -4,7 +4,7 @@ use prosect_model::{Answer, ManifestStructure, StructureOutput};
 use prosect_segmentation::{
     Algorithm, AlgorithmType, Labelmap, Segment, Segmentation, SegmentationError,
 };
-use prosect_volume::{Grid, Volume, VoxelIndex};
+use prosect_volume::{Cover, Grid, Volume, VoxelIndex};
 use rayon::prelude::*;
 
 use crate::pipeline::drawing::{Border, Drawing};
@@ -12,6 +12,29 @@ use crate::pipeline::error::PipelineError;
 
 /// Probability from which a voxel belongs to a structure.
 pub(crate) const INSIDE: f32 = 0.5;
+
+/// Takes away what a model drew where the source has no image: beside tilted frames.
+pub(crate) fn clear_outside(answer: &mut Answer, cover: &Cover) {
+    match answer {
+        Answer::Labels(labels) => cover.clear_outside(labels, 0),
+        Answer::Structures(found) => {
+            for structure in found {
+                let [first_i, first_j, first_k] = structure.region.start;
+                let [ni, nj, _] = structure.region.shape();
+                let rows = structure.probability.values_mut().chunks_exact_mut(ni);
+                for (row, values) in rows.enumerate() {
+                    let [in_i, in_j] = cover.image_range(first_k + row / nj);
+                    let has_row = in_j.contains(&(first_j + row % nj));
+                    for (i, value) in values.iter_mut().enumerate() {
+                        if !has_row || !in_i.contains(&(first_i + i)) {
+                            *value = 0.0;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
 
 /// The layer of one model's answer: `structures` of it, and none of those in `unwanted`.
 pub(crate) fn layer(

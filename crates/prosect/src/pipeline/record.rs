@@ -79,7 +79,7 @@ pub(crate) fn case(parts: Parts<'_>) -> CaseRecord {
         review: segmentation.review().label().into(),
         intended_use: INTENDED_USE.into(),
         input: input.record.clone(),
-        grid: grid_record(segmentation.grid(), &input.loaded),
+        grid: grid_record(segmentation.grid(), input),
         models: parts
             .drawings
             .iter()
@@ -200,10 +200,15 @@ fn rounded(value: f64, per_unit: f64) -> f64 {
     (value * per_unit).round() / per_unit
 }
 
-fn grid_record(grid: &Grid, loaded: &Loaded) -> GridRecord {
-    let relation = match loaded {
-        Loaded::Dicom(_) => "the source's frames, voxel for voxel",
-        Loaded::Nifti(_) => "the NIfTI's grid, voxel for voxel",
+fn grid_record(grid: &Grid, input: &Input) -> GridRecord {
+    let because = input.resampled_because();
+    let relation = match (&input.loaded, because.is_some()) {
+        (Loaded::Dicom(_), false) => "the source's frames, voxel for voxel",
+        (Loaded::Dicom(_), true) => {
+            "a regular grid that covers the source's frames, along their axes and their normal; DICOM objects lie on the frames themselves"
+        }
+        (Loaded::Nifti(_), false) => "the NIfTI's grid, voxel for voxel",
+        (Loaded::Nifti(_), true) => "a straight grid that covers the NIfTI's slanted one",
     };
     GridRecord {
         shape: grid.shape(),
@@ -212,6 +217,7 @@ fn grid_record(grid: &Grid, loaded: &Loaded) -> GridRecord {
         lps_from_voxel: grid.lps_from_voxel().rows,
         frame_of_reference: grid.frame_of_reference.as_ref().map(ToString::to_string),
         relation_to_source: relation.into(),
+        resampled_because: because.map(str::to_owned),
     }
 }
 
