@@ -130,8 +130,9 @@ fn uneven_and_tilted_stacks_are_covered_and_told() {
     );
     check(
         |s| {
-            s.iter_mut()
-                .for_each(|s| set(s, tags::GANTRY_DETECTOR_TILT, VR::DS, "16.5"))
+            for slice in s.iter_mut() {
+                set(slice, tags::GANTRY_DETECTOR_TILT, VR::DS, "16.5");
+            }
         },
         "tilted by 16.5 degrees, but the positions of the slices say 0.0",
     );
