@@ -13,7 +13,7 @@ use crate::machine::{self, Tool};
 use crate::process;
 use crate::repository::{Repository, is_ci};
 
-const TOOLS: [Tool; 6] = [
+const TOOLS: [Tool; 7] = [
     Tool {
         command: "dciodvfy",
         package: "dicom3tools",
@@ -21,6 +21,10 @@ const TOOLS: [Tool; 6] = [
     Tool {
         command: "dcmdump",
         package: "dcmtk",
+    },
+    Tool {
+        command: "Orthanc",
+        package: "orthanc",
     },
     Tool {
         command: "admesh",
