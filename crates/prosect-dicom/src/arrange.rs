@@ -1,30 +1,59 @@
-//! From the instances of a series to one stack of slices, sorted by position along the normal,
-//! or to the reason why there is none. Names and instance numbers never decide the order.
+//! From the instances of a series to its stacks of slices, each sorted by position along the
+//! normal, or to the reason why there is none. Names and instance numbers never decide the order.
 
 use std::collections::HashMap;
 
 use prosect_base::{Fault, Faulty, Limits};
-use prosect_volume::{FrameOfReference, SliceStack, StackError};
+use prosect_volume::{SliceStack, StackError};
 
-use crate::instance::{Instance, Place};
+use crate::frame::{Frame, Place};
+use crate::instance::Instance;
+use crate::load::place;
+use crate::split::{Part, clashing, split};
 
-/// The slices of a series, in order, and what is not among them.
-#[derive(Clone, Debug)]
-pub(crate) struct Arrangement {
-    /// Indices of the instances, in order along the normal.
-    pub(crate) order: Vec<usize>,
-    /// Where these slices are; absent when there are none with a place.
-    pub(crate) stack: Option<SliceStack>,
-    /// Instances that are not slices of the stack.
-    pub(crate) aside: Vec<SetAside>,
-    /// Why the series cannot become a volume.
-    pub(crate) obstacle: Option<Obstacle>,
+/// Which frame of which instance of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct FrameIndex {
+    /// Position among the instances of the series.
+    pub(crate) instance: usize,
+    /// Position among the frames of the instance.
+    pub(crate) frame: usize,
 }
 
-/// An instance that is not used.
+/// The stacks of a series, and what is in none of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Arranged {
+    /// At least one; the only one may have no slices.
+    pub(crate) stacks: Vec<Arrangement>,
+    /// Images that are slices of no stack.
+    pub(crate) aside: Vec<SetAside>,
+    /// Frames whose pixels would tell whether they are copies of others.
+    pub(crate) unknown: Vec<FrameIndex>,
+}
+
+/// One stack.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Arrangement {
+    /// The frames, in order along the normal.
+    pub(crate) order: Vec<FrameIndex>,
+    /// Where these slices are; absent when there are none with a place.
+    pub(crate) stack: Option<SliceStack>,
+    /// Why the stack cannot become a volume.
+    pub(crate) obstacle: Option<Obstacle>,
+    /// Why the stack is no regular grid as it is, where it can be used all the same.
+    pub(crate) irregular: Option<String>,
+    /// Differences along the stack that are no reason to take it apart.
+    pub(crate) remarks: Vec<String>,
+    /// What tells it from the other stacks of the series.
+    pub(crate) distinction: String,
+    /// Frames of which the stack has an equal one at the same place.
+    copies: Vec<(FrameIndex, FrameIndex)>,
+}
+
+/// An image that is not used.
 #[derive(Clone, Debug)]
 pub(crate) struct SetAside {
-    pub(crate) index: usize,
+    pub(crate) index: FrameIndex,
     pub(crate) reason: String,
     /// A person should look: it might have belonged to the stack.
     pub(crate) finding: bool,
@@ -39,65 +68,88 @@ pub(crate) struct Obstacle {
     pub(crate) reason: String,
 }
 
-/// A group this small beside the stack is a scout or a reference image; a larger one is a second stack.
-const MOST_STRAY: usize = 3;
+impl FrameIndex {
+    /// The frame.
+    pub(crate) fn of(self, instances: &[Instance]) -> &Frame {
+        &instances[self.instance].frames[self.frame]
+    }
 
-/// Sorts the instances of one series into a stack.
-pub(crate) fn arrange(instances: &[Instance]) -> Arrangement {
-    let mut out = Arrangement {
-        order: Vec::new(),
-        stack: None,
-        aside: Vec::new(),
-        obstacle: None,
-    };
-    let unique = drop_copies(instances, &mut out.aside);
-    let groups = match group(instances, unique, &mut out.aside) {
-        Ok(groups) => groups,
-        Err(obstacle) => {
-            out.obstacle = Some(obstacle);
-            return out;
+    /// How the frame is called in messages.
+    pub(crate) fn name(self, instances: &[Instance]) -> String {
+        let instance = instances[self.instance].name();
+        match self.of(instances).number {
+            Some(number) => format!("frame {number} of {instance}"),
+            None => instance,
         }
+    }
+}
+
+/// So few images beside a stack at least this many times as large are scouts, reference images or
+/// strays; others are a stack of their own.
+const MOST_STRAY: usize = 3;
+const STRAY_OF_STACK: usize = 3;
+
+/// Sorts the images of one series into stacks.
+pub(crate) fn arrange(instances: &[Instance]) -> Arranged {
+    let mut aside = Vec::new();
+    let frames = sift(instances, drop_copies(instances, &mut aside), &mut aside);
+    let mut parts: Vec<Part<'_>> = Vec::new();
+    for group in group(instances, frames) {
+        parts.extend(split(group));
+    }
+    let most = parts
+        .iter()
+        .map(|part| part.slices.len())
+        .max()
+        .unwrap_or(0);
+    let is_stray = |part: &Part<'_>| {
+        let n = part.slices.len();
+        n <= MOST_STRAY && STRAY_OF_STACK * n <= most
     };
-    let Some((main, strays)) = groups.split_first() else {
-        out.obstacle = Some(no_place(instances));
-        return out;
-    };
-    for stray in strays {
-        let difference = difference(&instances[stray[0]], &instances[main[0]]);
-        if stray.len() > MOST_STRAY || main.len() <= stray.len() {
-            let reason = format!(
-                "it mixes {} slices with {} others ({difference}, such as {}); split the series",
-                main.len(),
-                stray.len(),
-                instances[stray[0]].name()
-            );
-            out.obstacle = Some(Obstacle {
-                fault: Fault::Unsupported,
-                reason,
-            });
-        }
-        let finding = !lies_across(&instances[stray[0]], &instances[main[0]]);
-        out.aside.extend(stray.iter().map(|&index| SetAside {
-            index,
-            reason: difference.clone(),
-            finding,
+    let (strays, mut parts): (Vec<_>, Vec<_>) = parts.into_iter().partition(is_stray);
+    // A stable sort: equals stay in the order of what tells them apart.
+    parts.sort_by_key(|part| std::cmp::Reverse(part.slices.len()));
+    keep_families_together(&mut parts);
+    for stray in &strays {
+        set_aside(instances, stray, &parts[0], &mut aside);
+    }
+    let mut stacks: Vec<Arrangement> = parts
+        .iter()
+        .map(|part| arrangement(instances, part))
+        .collect();
+    for stack in &stacks {
+        aside.extend(stack.copies.iter().map(|(copy, kept)| SetAside {
+            index: *copy,
+            reason: format!("the same place and pixels as {}", kept.name(instances)),
+            finding: false,
             copy_of: None,
         }));
     }
-    let (order, stack) = stack_of(instances, main);
-    if out.obstacle.is_none() {
-        out.obstacle = check_frame_of_reference(instances, &order)
-            .or_else(|| check_stack(instances, &order, &stack).err());
+    if stacks.is_empty() {
+        stacks.push(Arrangement {
+            obstacle: Some(no_place(instances)),
+            ..Arrangement::default()
+        });
     }
-    out.order = order;
-    out.stack = Some(stack);
-    out
+    let clashes = parts
+        .iter()
+        .filter(|part| part.clash)
+        .flat_map(clashing)
+        .flatten();
+    let unknown = clashes
+        .filter(|index| index.of(instances).pixels.is_none())
+        .collect();
+    Arranged {
+        stacks,
+        aside,
+        unknown,
+    }
 }
 
 /// Checks that slices, named by their instances, form a regular grid or can be covered by one.
 pub(crate) fn check_stack(
     instances: &[Instance],
-    order: &[usize],
+    order: &[FrameIndex],
     stack: &SliceStack,
 ) -> Result<(), Obstacle> {
     // What is too large for an installation is found when the series is loaded.
@@ -107,16 +159,17 @@ pub(crate) fn check_stack(
     let name = |slice: usize| {
         order
             .get(slice - 1)
-            .map_or_else(String::new, |&index| instances[index].name())
+            .map_or_else(String::new, |index| index.name(instances))
     };
-    let tilt = order.first().and_then(|&index| instances[index].tilt_deg);
+    let tilt = order
+        .first()
+        .and_then(|index| instances[index.instance].tilt_deg);
     let tilt = tilt.map_or_else(String::new, |deg| {
         format!("; the header says the gantry was tilted by {deg} degrees")
     });
     let reason = match &error {
         StackError::Duplicate { first, second } => {
-            let copies = images_per_place(stack);
-            format!("{error}: {} and {}{copies}", name(*first), name(*second))
+            format!("{error}: {} and {}", name(*first), name(*second))
         }
         StackError::TooFar { first, second, .. }
         | StackError::TooNear { first, second, .. }
@@ -143,10 +196,12 @@ fn drop_copies(instances: &[Instance], aside: &mut Vec<SetAside>) -> Vec<usize> 
         if seen == index {
             unique.push(index);
         } else {
-            let reason = format!("a copy of file {}", instances[seen].source.label);
             aside.push(SetAside {
-                index,
-                reason,
+                index: FrameIndex {
+                    instance: index,
+                    frame: 0,
+                },
+                reason: format!("a copy of file {}", instances[seen].source.label),
                 finding: false,
                 copy_of: Some(seen),
             });
@@ -155,163 +210,215 @@ fn drop_copies(instances: &[Instance], aside: &mut Vec<SetAside>) -> Vec<usize> 
     unique
 }
 
-/// Groups of slices with one shape, direction and pixel spacing; the largest first.
-fn group(
-    instances: &[Instance],
-    unique: Vec<usize>,
-    aside: &mut Vec<SetAside>,
-) -> Result<Vec<Vec<usize>>, Obstacle> {
-    if let Some(&multi) = unique
-        .iter()
-        .find(|&&index| instances[index].n_frames > 1 && instances[index].shape.is_some())
-    {
-        let n_frames = instances[multi].n_frames;
-        let reason = format!(
-            "{} has {n_frames} frames; multi-frame images are not supported yet",
-            instances[multi].name()
-        );
-        return Err(Obstacle {
-            fault: Fault::Unsupported,
-            reason,
-        });
-    }
-    let only_scouts = unique.iter().all(|&index| instances[index].is_scout());
-    let mut groups: Vec<Vec<usize>> = Vec::new();
-    for index in unique {
-        let instance = &instances[index];
-        // Whether it may have been meant as a slice: what tells a place, but has no pixels, lost
-        // them; what has gray pixels, but no place that can be read, lost that.
-        let (reason, finding) = match (instance.shape, &instance.place) {
-            (None, Some(_)) => ("no pixels, though it tells their place", true),
-            (None, None) => ("no image", false),
-            _ if instance.is_scout() && !only_scouts => ("scout", false),
-            _ if instance.samples_per_pixel != 1 => ("a color picture", false),
-            (_, None) => ("no position in the patient that can be read", true),
-            _ => {
-                let same = |g: &&mut Vec<usize>| is_same_kind(instance, &instances[g[0]]);
-                match groups.iter_mut().find(same) {
-                    Some(group) => group.push(index),
-                    None => groups.push(vec![index]),
-                }
-                continue;
+/// The frames that may be slices, in an order that names of files have no part in.
+fn sift(instances: &[Instance], unique: Vec<usize>, aside: &mut Vec<SetAside>) -> Vec<FrameIndex> {
+    let all = unique.into_iter().flat_map(|instance| {
+        (0..instances[instance].frames.len()).map(move |frame| FrameIndex { instance, frame })
+    });
+    let mut frames: Vec<FrameIndex> = all.collect();
+    frames.sort_by_key(|index| (&instances[index.instance].sop_instance_uid, index.frame));
+    let only_scouts = frames.iter().all(|index| index.of(instances).is_scout());
+    frames.retain(|&index| {
+        match why_no_slice(&instances[index.instance], index.of(instances), only_scouts) {
+            None => true,
+            Some((reason, finding)) => {
+                aside.push(SetAside {
+                    index,
+                    reason: reason.to_owned(),
+                    finding,
+                    copy_of: None,
+                });
+                false
             }
-        };
-        aside.push(SetAside {
-            index,
-            reason: reason.to_owned(),
-            finding,
-            copy_of: None,
-        });
+        }
+    });
+    frames
+}
+
+/// Why an image is no slice, and whether it may have been meant as one: what tells a place, but
+/// has no pixels, lost them; what has gray pixels, but no place that can be read, lost that.
+fn why_no_slice(
+    instance: &Instance,
+    frame: &Frame,
+    only_scouts: bool,
+) -> Option<(&'static str, bool)> {
+    match (instance.shape, &frame.place) {
+        (None, Some(_)) => Some(("no pixels, though it tells their place", true)),
+        (None, None) => Some(("no image", false)),
+        _ if frame.is_scout() && !only_scouts => Some(("scout", false)),
+        _ if instance.samples_per_pixel != 1 => Some(("a color picture", false)),
+        _ if frame.is_mosaic() => Some((
+            "a mosaic: many slices in one picture, which are not taken apart",
+            true,
+        )),
+        (_, None) if instance.n_frames > 1 => Some((
+            "many frames without functional groups, which say nothing of their place",
+            true,
+        )),
+        (_, None) => Some(("no position in the patient that can be read", true)),
+        _ => None,
     }
-    // A stable sort: of equal groups, the first by name stays first.
-    groups.sort_by_key(|group| std::cmp::Reverse(group.len()));
-    Ok(groups)
 }
 
-fn is_same_kind(a: &Instance, b: &Instance) -> bool {
-    let places = a.place.as_ref().zip(b.place.as_ref());
-    a.shape == b.shape && places.is_some_and(|(a, b)| a.is_parallel(b) && a.has_spacing_of(b))
+/// Groups of slices of one shape, direction, pixel spacing and frame of reference; projections
+/// apart from slices.
+fn group(instances: &[Instance], frames: Vec<FrameIndex>) -> Vec<Part<'_>> {
+    let mut groups: Vec<Vec<(FrameIndex, &Frame, Place)>> = Vec::new();
+    for index in frames {
+        let frame = index.of(instances);
+        let Some(place) = frame.place else { continue };
+        let same = |group: &&mut Vec<(FrameIndex, &Frame, Place)>| {
+            let (other, first, first_place) = group[0];
+            let (a, b) = (&instances[index.instance], &instances[other.instance]);
+            a.shape == b.shape
+                && a.frame_of_reference == b.frame_of_reference
+                && place.is_parallel(&first_place)
+                && place.has_spacing_of(&first_place)
+                && frame.is_projection() == first.is_projection()
+        };
+        match groups.iter_mut().find(same) {
+            Some(group) => group.push((index, frame, place)),
+            None => groups.push(vec![(index, frame, place)]),
+        }
+    }
+    let mut parts = Vec::new();
+    for group in groups {
+        let normal = group[group.len() / 2].2.normal();
+        parts.push(Part::new(group, normal));
+    }
+    parts
 }
 
-fn differs_in_direction(a: &Instance, b: &Instance) -> bool {
-    a.place
-        .as_ref()
-        .zip(b.place.as_ref())
-        .is_none_or(|(a, b)| !a.is_parallel(b))
+/// Puts parts that one rule told apart behind each other, in the order of its values, where they
+/// are equally large.
+fn keep_families_together(parts: &mut [Part<'_>]) {
+    parts.sort_by(|a, b| {
+        let by_size = b.slices.len().cmp(&a.slices.len());
+        let pairs = a.told_apart.iter().zip(&b.told_apart);
+        let by_value = pairs.map(|(a, b)| a.0.total_cmp(&b.0)).find(|o| o.is_ne());
+        by_size.then(by_value.unwrap_or(std::cmp::Ordering::Equal))
+    });
+}
+
+fn set_aside(instances: &[Instance], stray: &Part<'_>, main: &Part<'_>, aside: &mut Vec<SetAside>) {
+    let (Some(first), Some(of_main)) = (stray.slices.first(), main.slices.first()) else {
+        return;
+    };
+    let mut reason = difference(
+        instances,
+        (first.index, &first.place),
+        (of_main.index, &of_main.place),
+    );
+    if reason.is_empty() {
+        reason = format!("not like the other slices: {}", stray.distinction());
+    }
+    let across =
+        first.place.normal().dot(of_main.place.normal()).abs() < ACROSS_FROM_DEG.to_radians().cos();
+    aside.extend(stray.slices.iter().map(|slice| SetAside {
+        index: slice.index,
+        reason: reason.clone(),
+        finding: !across,
+        copy_of: None,
+    }));
 }
 
 /// Slices that cross at less than this are no scout across the stack, but a slice of it gone astray.
 const ACROSS_FROM_DEG: f64 = 30.0;
 
-/// Whether the planes of two slices cross at a large angle, as a scout's and the stack's do.
-fn lies_across(a: &Instance, b: &Instance) -> bool {
-    a.place
-        .as_ref()
-        .zip(b.place.as_ref())
-        .is_none_or(|(a, b)| a.normal().dot(b.normal()).abs() < ACROSS_FROM_DEG.to_radians().cos())
-}
-
-fn difference(a: &Instance, b: &Instance) -> String {
-    if differs_in_direction(a, b) {
+/// What makes two slices unfit for one stack by their shape and place alone.
+fn difference(instances: &[Instance], a: (FrameIndex, &Place), b: (FrameIndex, &Place)) -> String {
+    let (of_a, of_b) = (&instances[a.0.instance], &instances[b.0.instance]);
+    if !a.1.is_parallel(b.1) {
         return "another orientation than the other slices".to_owned();
     }
-    let [columns, rows] = a.shape.unwrap_or_default();
-    if a.shape == b.shape {
-        "another pixel spacing than the other slices".to_owned()
-    } else {
-        format!("another size than the other slices: {columns} x {rows} pixels")
+    if of_a.shape != of_b.shape {
+        let [columns, rows] = of_a.shape.unwrap_or_default();
+        return format!("another size than the other slices: {columns} x {rows} pixels");
     }
+    if !a.1.has_spacing_of(b.1) {
+        return "another pixel spacing than the other slices".to_owned();
+    }
+    if of_a.frame_of_reference != of_b.frame_of_reference {
+        return "another frame of reference than the other slices".to_owned();
+    }
+    if a.0.of(instances).is_projection() != b.0.of(instances).is_projection() {
+        return "a projection, no slice".to_owned();
+    }
+    String::new()
 }
 
 fn no_place(instances: &[Instance]) -> Obstacle {
-    let reason = match instances {
-        [] => "it has no instances".to_owned(),
-        _ if instances.iter().all(|i| i.shape.is_none()) => "it holds no images".to_owned(),
-        _ if instances.iter().all(|i| i.samples_per_pixel != 1) => {
-            "it holds color pictures".to_owned()
-        }
-        _ => "its images say nothing about their position in the patient".to_owned(),
+    let all = |is: &dyn Fn(&Instance) -> bool| instances.iter().all(is);
+    let reason = if instances.is_empty() {
+        "it has no instances"
+    } else if all(&|i| i.shape.is_none()) {
+        "it holds no images"
+    } else if all(&|i| i.samples_per_pixel != 1) {
+        "it holds color pictures"
+    } else if all(&|i| i.frames.iter().any(Frame::is_mosaic)) {
+        "it holds mosaics, of which each shows many slices in one picture; convert it into single slices or an enhanced MR"
+    } else if all(&|i| i.n_frames > 1) {
+        "its multi-frame images have no functional groups and so say nothing about the position of their frames in the patient"
+    } else {
+        "its images say nothing about their position in the patient"
     };
     Obstacle {
         fault: Fault::Unsupported,
-        reason,
+        reason: reason.to_owned(),
     }
 }
 
-fn stack_of(instances: &[Instance], members: &[usize]) -> (Vec<usize>, SliceStack) {
-    let mut placed: Vec<(usize, Place)> = members
-        .iter()
-        .filter_map(|&index| Some((index, instances[index].place?)))
-        .collect();
+fn arrangement(instances: &[Instance], part: &Part<'_>) -> Arrangement {
+    let order: Vec<FrameIndex> = part.slices.iter().map(|slice| slice.index).collect();
     // One stack has one pair of axes: the middle slice's, as good as any within the tolerance.
-    let reference = placed[placed.len() / 2].1;
-    let normal = reference.normal();
-    let height = |place: &Place| normal.dot(place.origin - prosect_volume::Point::new([0.0; 3]));
-    placed.sort_by(|a, b| height(&a.1).total_cmp(&height(&b.1)));
-    let first = &instances[placed[0].0];
+    let middle = &part.slices[part.slices.len() / 2];
+    let instance = &instances[middle.index.instance];
     let stack = SliceStack {
-        shape: first.shape.unwrap_or_default(),
-        step_i: reference.direction_i * reference.spacing_mm[0],
-        step_j: reference.direction_j * reference.spacing_mm[1],
-        origins: placed.iter().map(|(_, place)| place.origin).collect(),
-        frame_of_reference: first.frame_of_reference.clone(),
-        thickness_mm: first.thickness_mm,
+        shape: instance.shape.unwrap_or_default(),
+        step_i: middle.place.direction_i * middle.place.spacing_mm[0],
+        step_j: middle.place.direction_j * middle.place.spacing_mm[1],
+        origins: part.slices.iter().map(|slice| slice.place.origin).collect(),
+        frame_of_reference: instance.frame_of_reference.clone(),
+        thickness_mm: middle.frame.thickness_mm,
     };
-    (placed.into_iter().map(|(index, _)| index).collect(), stack)
-}
-
-fn check_frame_of_reference(instances: &[Instance], order: &[usize]) -> Option<Obstacle> {
-    let first = order.first()?;
-    let frame = |index: usize| {
-        instances[index]
-            .frame_of_reference
-            .as_ref()
-            .map(|FrameOfReference(uid)| uid.as_str())
-    };
-    let other = order.iter().find(|&&index| frame(index) != frame(*first))?;
-    let reason = format!(
-        "{} and {} have different frames of reference",
-        instances[*first].name(),
-        instances[*other].name()
-    );
-    Some(Obstacle {
-        fault: Fault::Inconsistent,
-        reason,
-    })
-}
-
-/// Says when every place was imaged several times: phases, echoes, gates.
-fn images_per_place(stack: &SliceStack) -> String {
-    let mut places = stack.origins.clone();
-    places.dedup_by(|a, b| a.distance(*b) < 1e-3);
-    let (n, n_places) = (stack.origins.len(), places.len());
-    if n_places > 1 && n.is_multiple_of(n_places) {
-        format!(
-            "; all {n_places} places were imaged {} times (phases, echoes or gates): split the series",
-            n / n_places
-        )
+    let obstacle = if part.clash {
+        Some(ambiguous(instances, part))
     } else {
-        format!("; {n} slices lie at {n_places} places")
+        check_stack(instances, &order, &stack).err()
+    };
+    let irregular = obstacle.is_none() && stack.regular_grid().is_err();
+    Arrangement {
+        irregular: irregular.then(|| place::why(&stack)),
+        remarks: part.remarks.clone(),
+        order,
+        stack: Some(stack),
+        obstacle,
+        distinction: part.distinction(),
+        copies: part.copies.clone(),
+    }
+}
+
+/// Several images at one place that nothing tells apart.
+fn ambiguous(instances: &[Instance], part: &Part<'_>) -> Obstacle {
+    let places = clashing(part);
+    let first: Vec<String> = places
+        .first()
+        .into_iter()
+        .flatten()
+        .map(|index| index.name(instances))
+        .collect();
+    let listed = first.iter().take(4).cloned().collect::<Vec<_>>().join(", ");
+    let more = if first.len() > 4 {
+        format!(" and {} more", first.len() - 4)
+    } else {
+        String::new()
+    };
+    let n_places = places.len();
+    Obstacle {
+        fault: Fault::Inconsistent,
+        reason: format!(
+            "several images with different pixels lie at one place, and nothing in their headers tells them apart: {listed}{more}; {n_places} places are concerned; leave the wrong ones out"
+        ),
     }
 }
 

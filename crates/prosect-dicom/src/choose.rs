@@ -5,11 +5,12 @@ use prosect_base::Fault;
 use crate::error::DicomError;
 use crate::inventory::{Inventory, Series};
 use crate::name;
+use crate::score::{Reason, is_projection, reasons};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Choice<'a> {
-    /// One series by its UID; otherwise the best is taken.
+    /// One series by its UID, or one of its stacks as `UID/2`; otherwise the best is taken.
     pub series_uid: Option<&'a str>,
     /// Modalities that the model was made for, as DICOM writes them; empty means any.
     pub modalities: &'a [&'a str],
@@ -26,6 +27,8 @@ pub struct Verdict<'a> {
     pub score: f64,
     /// What it is, or why it does not fit.
     pub reason: String,
+    /// What the score is made of; empty where it does not fit.
+    pub reasons: Vec<Reason>,
     /// Why it does not fit.
     misfit: Option<Misfit>,
 }
@@ -36,6 +39,7 @@ enum Misfit {
     Modality,
     Geometry,
     Scout,
+    Projection,
     Small,
 }
 
@@ -67,24 +71,27 @@ pub fn choose_series<'a>(
         return choose_by_uid(inventory, &verdicts, uid, choice);
     }
     let fitting: Vec<&Verdict> = verdicts.iter().filter(|v| v.fits).collect();
-    let Some(best) = fitting.first() else {
+    if fitting.is_empty() {
         return Err(none_fits(inventory, &verdicts, choice));
-    };
-    let equals: Vec<&&Verdict> = fitting
+    }
+    require_one_study(&verdicts, best_of(&fitting)?)
+}
+
+/// The best of the fitting verdicts, of which there is at least one, best first.
+fn best_of<'a>(fitting: &[&Verdict<'a>]) -> Result<&'a Series, DicomError> {
+    let best = fitting[0];
+    let equals: Vec<String> = fitting
         .iter()
         .filter(|v| best.score - v.score < EQUAL_SCORES)
+        .map(|v| format!("{} {}", v.series.name(), described(v)))
         .collect();
     if equals.len() > 1 {
-        let listed: Vec<String> = equals
-            .iter()
-            .map(|v| format!("{} {}", v.series.uid, described(v)))
-            .collect();
         return Err(DicomError::Ambiguous {
             n_series: equals.len(),
-            candidates: listed.join("; "),
+            candidates: equals.join("; "),
         });
     }
-    require_one_study(&verdicts, best.series)
+    Ok(best.series)
 }
 
 /// Refuses a series whose UID stands in several studies: they may be of two patients, and nobody
@@ -94,7 +101,9 @@ fn require_one_study<'a>(
     series: &'a Series,
 ) -> Result<&'a Series, DicomError> {
     let same = verdicts.iter().filter(|v| v.series.uid == series.uid);
-    let studies: Vec<&str> = same.map(|v| v.series.study_uid.as_str()).collect();
+    let mut studies: Vec<&str> = same.map(|v| v.series.study_uid.as_str()).collect();
+    studies.sort_unstable();
+    studies.dedup();
     if studies.len() == 1 {
         return Ok(series);
     }
@@ -115,10 +124,18 @@ fn choose_by_uid<'a>(
     uid: &str,
     choice: &Choice,
 ) -> Result<&'a Series, DicomError> {
-    let Some(verdict) = verdicts.iter().find(|v| v.series.uid == uid) else {
+    let named: Vec<&Verdict> = verdicts
+        .iter()
+        .filter(|v| is_named(v.series, uid))
+        .collect();
+    let fitting: Vec<&Verdict> = named.iter().copied().filter(|v| v.fits).collect();
+    if !fitting.is_empty() {
+        return require_one_study(verdicts, best_of(&fitting)?);
+    }
+    let Some(verdict) = named.first() else {
         let known: Vec<String> = verdicts
             .iter()
-            .map(|v| format!("{} {}", v.series.uid, described(v)))
+            .map(|v| format!("{} {}", v.series.name(), described(v)))
             .collect();
         let known = if known.is_empty() {
             "none".to_owned()
@@ -132,7 +149,7 @@ fn choose_by_uid<'a>(
         });
     };
     match verdict.misfit {
-        None => require_one_study(verdicts, verdict.series),
+        None => Ok(verdict.series),
         Some(Misfit::Modality) => Err(DicomError::WrongModality {
             series_uid: uid.to_owned(),
             modality: name::of_modality(&verdict.series.modality).to_owned(),
@@ -140,6 +157,11 @@ fn choose_by_uid<'a>(
         }),
         Some(_) => Err(unusable(verdict)),
     }
+}
+
+/// Whether a name given by a user means the series: its UID, or its UID and the number of its stack.
+fn is_named(series: &Series, name: &str) -> bool {
+    name == series.uid || name == series.name()
 }
 
 fn unusable(verdict: &Verdict) -> DicomError {
@@ -150,7 +172,7 @@ fn unusable(verdict: &Verdict) -> DicomError {
         .as_ref()
         .map_or(Fault::Unsupported, |obstacle| obstacle.fault);
     DicomError::Unusable {
-        series_uid: verdict.series.uid.clone(),
+        series_uid: verdict.series.name(),
         reason: verdict.reason.clone(),
         fault,
     }
@@ -176,7 +198,7 @@ fn none_fits(inventory: &Inventory, verdicts: &[Verdict], choice: &Choice) -> Di
     }
     let found: Vec<String> = verdicts
         .iter()
-        .map(|v| format!("{} {}", v.series.uid, described(v)))
+        .map(|v| format!("{} {}", v.series.name(), described(v)))
         .chain(left_out(inventory))
         .collect();
     DicomError::NoFittingSeries {
@@ -228,27 +250,30 @@ fn described(verdict: &Verdict) -> String {
 }
 
 fn judge<'a>(series: &'a Series, choice: &Choice) -> Verdict<'a> {
-    match misfit(series, choice) {
-        Some((misfit, reason)) => Verdict {
+    if let Some((misfit, reason)) = misfit(series, choice) {
+        return Verdict {
             series,
             fits: false,
             score: 0.0,
             reason,
+            reasons: Vec::new(),
             misfit: Some(misfit),
-        },
-        None => Verdict {
-            series,
-            fits: true,
-            score: score(series),
-            reason: summary(series),
-            misfit: None,
-        },
+        };
+    }
+    let reasons = reasons(series);
+    Verdict {
+        series,
+        fits: true,
+        score: reasons.iter().map(|reason| reason.points).sum(),
+        reason: summary(series),
+        reasons,
+        misfit: None,
     }
 }
 
 fn misfit(series: &Series, choice: &Choice) -> Option<(Misfit, String)> {
     let modality = name::of_modality(&series.modality);
-    let named = choice.series_uid == Some(series.uid.as_str());
+    let named = choice.series_uid.is_some_and(|uid| is_named(series, uid));
     if series.shape.is_none()
         || matches!(
             series.modality.as_str(),
@@ -268,6 +293,12 @@ fn misfit(series: &Series, choice: &Choice) -> Option<(Misfit, String)> {
     }
     if series.scout && !named {
         return Some((Misfit::Scout, "scout".to_owned()));
+    }
+    if is_projection(series) && !named {
+        return Some((
+            Misfit::Projection,
+            "projected from slices, such as a MIP".to_owned(),
+        ));
     }
     if let Some(reason) = &series.obstacle {
         // One picture alone is no stack in the first place.
@@ -301,60 +332,15 @@ fn summary(series: &Series) -> String {
     let spacing_mm = series.spacing_mm.map_or(0.0, |s| s[2]);
     let extent_mm = series.extent_mm.unwrap_or(0.0);
     let modality = name::of_modality(&series.modality);
+    let of = match series.stack_number {
+        Some(number) => format!(
+            "; stack {number} of {}: {}",
+            series.n_stacks, series.distinction
+        ),
+        None => String::new(),
+    };
     format!(
-        "{modality}, {} {plane} slices, {spacing_mm:.2} mm, covers {extent_mm:.0} mm",
+        "{modality}, {} {plane} slices, {spacing_mm:.2} mm, covers {extent_mm:.0} mm{of}",
         series.n_slices
     )
-}
-
-/// Coverage, fineness and kind, in points out of about 100.
-fn score(series: &Series) -> f64 {
-    // A trunk is 300 mm and more; beyond, more coverage is not better.
-    let coverage = 50.0 * (series.extent_mm.unwrap_or(0.0) / 300.0).min(1.0);
-    // 1 mm slices are best, 5 mm and thicker ones get nothing.
-    let spacing_mm = series.spacing_mm.map_or(5.0, |s| s[2]);
-    let fineness = 25.0 * ((5.0 - spacing_mm) / 4.0).clamp(0.0, 1.0);
-    let plane = name::of_plane(series.orientation.as_deref().unwrap_or_default());
-    let as_scanned = if plane == "axial" { 15.0 } else { 0.0 };
-    let kind = |words: &[&str]| {
-        series
-            .image_type
-            .iter()
-            .any(|value| words.iter().any(|w| value.contains(w)))
-    };
-    let projected = if kind(&["MIP", "MINIP", "PROJECTION", "VRT"]) {
-        40.0
-    } else {
-        0.0
-    };
-    let reformatted = if kind(&["MPR", "REFORMATTED", "SECONDARY"]) {
-        12.0
-    } else {
-        0.0
-    };
-    let sharp = if is_sharp(&series.kernel) { 8.0 } else { 0.0 };
-    10.0 + coverage + fineness + as_scanned - projected - reformatted - sharp
-}
-
-/// Whether a reconstruction kernel is made for lung or bone, by the vendors' names: GE's words,
-/// Siemens' and Canon's numbers (B60 and above, FC30 and above).
-fn is_sharp(kernel: &str) -> bool {
-    let kernel = kernel.to_ascii_uppercase();
-    if ["LUNG", "BONE", "EDGE", "SHARP"]
-        .iter()
-        .any(|word| kernel.contains(word))
-    {
-        return true;
-    }
-    let digits: String = kernel
-        .chars()
-        .skip_while(|c| !c.is_ascii_digit())
-        .take_while(char::is_ascii_digit)
-        .collect();
-    let number: u32 = digits.parse().unwrap_or(0);
-    match kernel.chars().next() {
-        Some('F') => number >= 30,
-        Some('B' | 'H' | 'I' | 'Q') => number >= 60,
-        _ => false,
-    }
 }

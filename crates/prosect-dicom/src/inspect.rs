@@ -11,6 +11,7 @@ use crate::error::DicomError;
 use crate::file::{FileHeader, HeaderFailure};
 use crate::instance::{Instance, is_directory};
 use crate::inventory::{Inventory, LeftOut, LeftOutKind, Series, Study};
+use crate::likeness::arrange_by_pixels;
 use crate::pixel;
 use crate::source::{Found, Source, find_sources, label_of, visit_sources};
 use crate::uid::derive_uid;
@@ -58,7 +59,7 @@ pub fn inspect(
         return Err(failure_of(file));
     }
     left_out.sort_by(|a, b| a.label.cmp(&b.label));
-    let mut studies = gather(instances);
+    let mut studies = gather(instances, limits, (progress, cancel))?;
     for series in studies.iter_mut().flat_map(|study| &mut study.series) {
         let lost = left_out
             .iter()
@@ -184,7 +185,11 @@ fn claims_to_be_dicom(label: &str) -> bool {
 }
 
 /// Instances by study and series, each in the order of its UID.
-fn gather(mut instances: Vec<Instance>) -> Vec<Study> {
+fn gather(
+    mut instances: Vec<Instance>,
+    limits: &Limits,
+    work: (&dyn Progress, &Cancel),
+) -> Result<Vec<Study>, DicomError> {
     name_anonymous(&mut instances);
     let mut studies: BTreeMap<String, BTreeMap<String, Vec<Instance>>> = BTreeMap::new();
     for instance in instances {
@@ -194,27 +199,29 @@ fn gather(mut instances: Vec<Instance>) -> Vec<Study> {
             .or_default()
             .push(instance);
     }
-    studies
-        .into_iter()
-        .map(|(uid, series)| {
-            let first = series
-                .values()
-                .next()
-                .and_then(|instances| instances.first());
-            let date = first.map(|i| i.study_date.clone()).unwrap_or_default();
-            let description = first
-                .map(|i| i.study_description.clone())
-                .unwrap_or_default();
-            let mut series: Vec<Series> = series.into_values().map(Series::of).collect();
-            series.sort_by_key(|s| s.number);
-            Study {
-                uid,
-                date,
-                description,
-                series,
-            }
+    let studies = studies.into_iter().map(|(uid, by_uid)| {
+        let first = by_uid
+            .values()
+            .next()
+            .and_then(|instances| instances.first());
+        let date = first.map(|i| i.study_date.clone()).unwrap_or_default();
+        let description = first
+            .map(|i| i.study_description.clone())
+            .unwrap_or_default();
+        let mut series = Vec::new();
+        for mut instances in by_uid.into_values() {
+            let arranged = arrange_by_pixels(&mut instances, limits, work)?;
+            series.extend(Series::of_arranged(instances, arranged));
+        }
+        series.sort_by_key(|s| s.number);
+        Ok(Study {
+            uid,
+            date,
+            description,
+            series,
         })
-        .collect()
+    });
+    studies.collect()
 }
 
 /// Gives UIDs to files that name no series or study: those of one folder and one description

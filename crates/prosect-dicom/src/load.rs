@@ -1,19 +1,23 @@
 //! From a chosen series to a volume: every slice read, checked and rescaled, in order along the normal.
 
-mod place;
+pub(crate) mod place;
 mod redact;
 mod remark;
 
+use std::collections::HashMap;
 use std::io::Read;
 use std::sync::Mutex;
 
 use dicom_dictionary_std::{tags, uids};
 use prosect_base::{Cancel, Fault, Limits, Phi, Progress};
 use prosect_volume::{Cover, SliceStack, Volume};
+use rayon::prelude::*;
 
+use crate::arrange::FrameIndex;
 use crate::attribute;
 use crate::error::DicomError;
 use crate::file::{FileHeader, HeaderFailure};
+use crate::frame::Frame;
 use crate::inventory::Series;
 use crate::pixel::{Frames, PixelFailure, PixelForm, Rescale};
 use crate::reader::DataSet;
@@ -107,6 +111,7 @@ struct SliceOutcome {
 }
 
 /// Why one slice could not be read.
+#[derive(Clone)]
 struct SliceFailure {
     fault: Fault,
     reason: String,
@@ -146,11 +151,11 @@ pub fn load_series(
         .filter_map(|outcome| outcome.as_ref().ok())
         .collect();
     let mut findings = remark::lost_files(series, &lost);
-    let order_kept: Vec<usize> = kept.iter().map(|&k| order[k]).collect();
+    let order_kept: Vec<FrameIndex> = kept.iter().map(|&k| order[k]).collect();
     findings.extend(remark::geometry(series, &order_kept, &stack));
     findings.extend(remark::assumptions(series, &read));
     let notes = remark::notes(series, &read);
-    let middle = order_kept[order_kept.len() / 2];
+    let middle = order_kept[order_kept.len() / 2].instance;
     Ok(ImageSeries {
         image,
         stack,
@@ -167,6 +172,15 @@ pub fn load_series(
         findings,
         notes,
     })
+}
+
+/// What a person must look at that is known before pixels are read.
+pub(crate) fn known_findings(series: &Series) -> Vec<Finding> {
+    let mut findings = remark::lost_files(series, &[]);
+    if let (Some(stack), None) = (&series.arrangement.stack, &series.arrangement.obstacle) {
+        findings.extend(remark::geometry(series, &series.arrangement.order, stack));
+    }
+    findings
 }
 
 fn unusable(series: &Series, fault: Fault, reason: String) -> DicomError {
@@ -201,13 +215,13 @@ fn require_stack<'a>(series: &'a Series, limits: &Limits) -> Result<&'a SliceSta
     Ok(stack)
 }
 
-fn source_frame(series: &Series, index: usize) -> SourceFrame {
-    let instance = &series.instances[index];
+fn source_frame(series: &Series, index: FrameIndex) -> SourceFrame {
+    let instance = &series.instances[index.instance];
     SourceFrame {
         sop_class_uid: instance.sop_class_uid.clone(),
         sop_instance_uid: instance.sop_instance_uid.clone(),
         instance_number: instance.number,
-        frame_number: None,
+        frame_number: index.of(&series.instances).number,
         label: instance.source.label.clone(),
     }
 }
@@ -218,12 +232,20 @@ type Outcome = Result<SliceOutcome, SliceFailure>;
 struct Lost {
     /// Its place in the stack as it should be.
     k: usize,
-    /// Its instance.
-    index: usize,
+    /// Its frame.
+    index: FrameIndex,
     reason: String,
 }
 
-/// Reads all slices in parallel, each into its place.
+/// A slice of the volume and the frame in its file that it comes from.
+struct Wanted<'a> {
+    k: usize,
+    frame: &'a Frame,
+    /// Position among the frames of the file.
+    at: usize,
+}
+
+/// Reads all slices in parallel, each into its place; a file of many frames once.
 fn read_slices(
     series: &Series,
     values: &mut [f32],
@@ -231,9 +253,10 @@ fn read_slices(
     work: (&dyn Progress, &Cancel),
 ) -> Result<Vec<Outcome>, DicomError> {
     let order = &series.arrangement.order;
-    let sources: Vec<&Source> = order
+    let files = by_file(series);
+    let sources: Vec<&Source> = files
         .iter()
-        .map(|&index| &series.instances[index].source)
+        .map(|(instance, _)| &series.instances[*instance].source)
         .collect();
     // Each slice is locked once, by the one worker that reads it.
     let slices: Vec<Mutex<&mut [f32]>> = values
@@ -241,50 +264,95 @@ fn read_slices(
         .map(Mutex::new)
         .collect();
     let shape = series.shape.unwrap_or_default();
-    let read = visit_sources(&sources, limits, work, |k, reader, length| {
-        match slices[k].lock() {
-            Ok(mut out) => read_slice(reader, length, (shape, limits), &mut out),
-            Err(_) => Err(SliceFailure {
-                fault: Fault::Io,
-                reason: "another worker failed on it".to_owned(),
-            }),
-        }
+    let read = visit_sources(&sources, limits, work, |n, reader, length| {
+        read_frames(reader, length, (shape, limits), (&files[n].1, &slices))
     })?;
-    let flatten = |outcome: Result<Outcome, String>| {
-        outcome.unwrap_or_else(|reason| {
-            Err(SliceFailure {
-                fault: Fault::Io,
-                reason,
-            })
-        })
-    };
-    Ok(read.into_iter().map(flatten).collect())
+    let mut outcomes: Vec<Option<Outcome>> = order.iter().map(|_| None).collect();
+    for ((_, wanted), read) in files.iter().zip(read) {
+        let failed = |reason: String| wanted.iter().map(|_| Err(io_failure(&reason))).collect();
+        let read: Vec<Outcome> = read.unwrap_or_else(failed);
+        for (wanted, outcome) in wanted.iter().zip(read) {
+            outcomes[wanted.k] = Some(outcome);
+        }
+    }
+    let missing = || Err(io_failure("it was not read"));
+    Ok(outcomes
+        .into_iter()
+        .map(|outcome| outcome.unwrap_or_else(missing))
+        .collect())
 }
 
-fn read_slice(
+fn io_failure(reason: &str) -> SliceFailure {
+    SliceFailure {
+        fault: Fault::Io,
+        reason: reason.to_owned(),
+    }
+}
+
+/// The slices by the instance that holds them, instances in the order of their first slice.
+fn by_file(series: &Series) -> Vec<(usize, Vec<Wanted<'_>>)> {
+    let mut position: HashMap<usize, usize> = HashMap::new();
+    let mut files: Vec<(usize, Vec<Wanted<'_>>)> = Vec::new();
+    for (k, index) in series.arrangement.order.iter().enumerate() {
+        let n = *position.entry(index.instance).or_insert(files.len());
+        if n == files.len() {
+            files.push((index.instance, Vec::new()));
+        }
+        files[n].1.push(Wanted {
+            k,
+            frame: index.of(&series.instances),
+            at: index.frame,
+        });
+    }
+    files
+}
+
+/// Reads the frames of one file.
+fn read_frames(
     reader: &mut dyn Read,
     length: u64,
     (shape, limits): ([usize; 2], &Limits),
+    (wanted, slices): (&[Wanted<'_>], &[Mutex<&mut [f32]>]),
+) -> Vec<Outcome> {
+    let whole = read_file(reader, length, limits).and_then(|bytes| {
+        let header = FileHeader::of(&bytes, limits).map_err(SliceFailure::from)?;
+        let form = PixelForm::of(&header)?;
+        if [form.columns, form.rows] != shape {
+            return Err(SliceFailure {
+                fault: Fault::Inconsistent,
+                reason: "it changed while it was read".to_owned(),
+            });
+        }
+        let pixels = Frames::of(&header, &bytes, form)?;
+        // One file may hold the whole volume; its frames are then the work to share.
+        let read = wanted.par_iter().map(|wanted| {
+            let mut out = slices[wanted.k]
+                .lock()
+                .map_err(|_| io_failure("another worker failed on it"))?;
+            read_frame((&header, form), &pixels, wanted, &mut out)
+        });
+        Ok(read.collect::<Vec<Outcome>>())
+    });
+    whole.unwrap_or_else(|failure| wanted.iter().map(|_| Err(failure.clone())).collect())
+}
+
+fn read_frame(
+    (header, form): (&FileHeader, PixelForm),
+    pixels: &Frames<'_>,
+    wanted: &Wanted<'_>,
     out: &mut [f32],
 ) -> Outcome {
-    let bytes = read_file(reader, length, limits)?;
-    let header = FileHeader::of(&bytes, limits).map_err(SliceFailure::from)?;
-    let form = PixelForm::of(&header)?;
-    if [form.columns, form.rows] != shape {
-        return Err(SliceFailure {
-            fault: Fault::Inconsistent,
-            reason: "it changed while it was read".to_owned(),
-        });
-    }
-    let rescale = Rescale::of(&header);
-    Frames::of(&header, &bytes, form)?.read(0, rescale, out)?;
+    let of_frame = wanted.frame.rescale.as_ref();
+    let rescale = of_frame.map_or_else(|| Rescale::of(header), Rescale::of_frame);
+    pixels.read(wanted.at, rescale, out)?;
+    let unit = || attribute::text(&header.data, tags::RESCALE_TYPE);
     Ok(SliceOutcome {
         rescale,
         bits_stored: form.bits_stored,
-        lossy: is_lossy(&header),
+        lossy: is_lossy(header),
         inverted: attribute::text(&header.data, tags::PHOTOMETRIC_INTERPRETATION)
             .is_some_and(|kind| kind == "MONOCHROME1"),
-        unit: attribute::text(&header.data, tags::RESCALE_TYPE),
+        unit: of_frame.map_or_else(unit, |frame| frame.unit.clone()),
     })
 }
 
@@ -331,7 +399,7 @@ const MOST_LOST: f64 = 0.5;
 
 /// Slices that were read, and those that are damaged.
 fn sort_out(series: &Series, outcomes: &[Outcome]) -> Result<(Vec<usize>, Vec<Lost>), DicomError> {
-    let name = |k: usize| series.instances[series.arrangement.order[k]].name();
+    let name = |k: usize| series.arrangement.order[k].name(&series.instances);
     let (mut kept, mut lost) = (Vec::new(), Vec::new());
     for (k, outcome) in outcomes.iter().enumerate() {
         match outcome {
@@ -366,10 +434,9 @@ fn sort_out(series: &Series, outcomes: &[Outcome]) -> Result<(Vec<usize>, Vec<Lo
 /// Copies of an instance must be copies: the same bytes.
 fn verify_copies(series: &Series, limits: &Limits, cancel: &Cancel) -> Result<(), DicomError> {
     let pairs = series
-        .arrangement
-        .aside
+        .set_aside
         .iter()
-        .filter_map(|aside| Some((aside.index, aside.copy_of?)));
+        .filter_map(|aside| Some((aside.index.instance, aside.copy_of?)));
     for (copy, original) in pairs {
         let sources = [copy, original].map(|index| &series.instances[index].source);
         let work: (&dyn Progress, &Cancel) = (&prosect_base::Silent, cancel);

@@ -19,6 +19,7 @@ use prosect_base::Fault;
 
 use crate::attribute::{count, number, text};
 use crate::file::FileHeader;
+use crate::frame::FrameRescale;
 
 /// The form of stored pixels (PS3.3 C.7.6.3, PS3.5 8.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,6 +161,15 @@ fn is_signed(data: &crate::reader::DataSet) -> Result<bool, PixelFailure> {
 }
 
 impl Rescale {
+    /// What functional groups say of a frame.
+    pub(crate) fn of_frame(frame: &FrameRescale) -> Self {
+        Self {
+            slope: frame.slope,
+            intercept: frame.intercept,
+            stated: true,
+        }
+    }
+
     /// Slope and intercept; 1 and 0 where the header is silent.
     pub(crate) fn of(header: &FileHeader) -> Self {
         let slope = number(&header.data, tags::RESCALE_SLOPE).filter(|s| *s != 0.0);

@@ -9,6 +9,7 @@ use dicom_core::{DataElement, Length, PrimitiveValue, Tag, VR};
 use dicom_dictionary_std::{StandardDataDictionary, tags};
 use dicom_object::InMemDicomObject;
 
+use crate::attribute;
 use crate::charset::Charset;
 
 /// The elements of a data set or an item.
@@ -254,12 +255,13 @@ impl<'a> Reader<'a> {
             return Err(self.broken(&format!("delimiter {tag} outside of a sequence")));
         }
         let sequence = vr == VR::SQ || length == UNDEFINED;
-        if sequence && (length == UNDEFINED || inside || is_wanted_sequence(tag)) {
+        let wanted = is_wanted_sequence(tag, data);
+        if sequence && (length == UNDEFINED || inside || wanted) {
             if length == UNDEFINED && !matches!(vr, VR::SQ | VR::UN) {
                 return Err(self.broken(&format!("element {tag} of type {vr} has no length")));
             }
             let outer = self.discarding;
-            self.discarding |= !inside && !is_wanted_sequence(tag);
+            self.discarding |= !inside && !wanted;
             let items = self.sequence(tag, written_vr, length)?;
             let discarded = std::mem::replace(&mut self.discarding, outer);
             if !discarded {
@@ -438,14 +440,22 @@ fn is_wanted(tag: Tag) -> bool {
 }
 
 /// Sequences that decide how an image is read, or that go with the patient.
-fn is_wanted_sequence(tag: Tag) -> bool {
-    matches!(
-        tag,
+fn is_wanted_sequence(tag: Tag, before: &DataSet) -> bool {
+    match tag {
         tags::MODALITY_LUT_SEQUENCE
-            | tags::DEIDENTIFICATION_METHOD_CODE_SEQUENCE
-            | tags::ISSUER_OF_ACCESSION_NUMBER_SEQUENCE
-    )
+        | tags::DEIDENTIFICATION_METHOD_CODE_SEQUENCE
+        | tags::ISSUER_OF_ACCESSION_NUMBER_SEQUENCE => true,
+        // Segmentations have functional groups, too, often for tens of thousands of frames.
+        tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE | tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE => {
+            attribute::text(before, tags::SOP_CLASS_UID)
+                .is_none_or(|class| !class.starts_with(SEGMENTATIONS))
+        }
+        _ => false,
+    }
 }
+
+/// SOP classes of segmentations and surfaces begin so (PS3.4 B.5).
+const SEGMENTATIONS: &str = "1.2.840.10008.5.1.4.1.1.66.";
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@ use prosect_base::{Fault, Faulty, Limits};
 use prosect_volume::{SliceStack, StackError, Volume};
 
 use super::{Lost, Resampled, unusable};
-use crate::arrange::check_stack;
+use crate::arrange::{FrameIndex, check_stack};
 use crate::error::DicomError;
 use crate::inventory::Series;
 
@@ -22,11 +22,11 @@ pub(super) fn restricted(
         origins: kept.iter().map(|&k| stack.origins[k]).collect(),
         ..stack.clone()
     };
-    let order: Vec<usize> = kept.iter().map(|&k| series.arrangement.order[k]).collect();
+    let order: Vec<FrameIndex> = kept.iter().map(|&k| series.arrangement.order[k]).collect();
     check_stack(&series.instances, &order, &stack).map_err(|obstacle| {
         let first = lost.iter().find(|lost| lost.k > 0).or(lost.first());
         let because = first.map_or_else(String::new, |lost| {
-            let name = series.instances[lost.index].name();
+            let name = lost.index.name(&series.instances);
             format!("; {name} cannot be read: {}", lost.reason)
         });
         unusable(series, obstacle.fault, obstacle.reason + &because)
@@ -61,7 +61,7 @@ pub(super) fn on_grid(
 }
 
 /// What is irregular, in a few words.
-fn why(stack: &SliceStack) -> String {
+pub(crate) fn why(stack: &SliceStack) -> String {
     let mut reasons = Vec::new();
     if stack.is_tilted() {
         reasons.push(format!(

@@ -3,13 +3,14 @@
 use prosect_volume::SliceStack;
 
 use super::{Finding, Lost, SliceOutcome};
+use crate::arrange::FrameIndex;
 use crate::inventory::{LeftOut, Series};
 
 /// Files of the series that are not in the volume, though they may belong there.
 pub(super) fn lost_files(series: &Series, lost: &[Lost]) -> Vec<Finding> {
     let n_slices = series.arrangement.order.len();
     let unreadable = lost.iter().map(|Lost { k, index, reason }| {
-        let name = series.instances[*index].name();
+        let name = index.name(&series.instances);
         let inside = (0..*k).any(|below| lost.iter().all(|l| l.k != below))
             && (k + 1..n_slices).any(|above| lost.iter().all(|l| l.k != above));
         let place = if inside {
@@ -45,12 +46,12 @@ const TILT_TOLERANCE_DEG: f64 = 1.0;
 
 /// Gaps that were bridged, and a header that tells another tilt than the positions. `order` names
 /// the instances of the stack's slices.
-pub(super) fn geometry(series: &Series, order: &[usize], stack: &SliceStack) -> Vec<Finding> {
+pub(super) fn geometry(series: &Series, order: &[FrameIndex], stack: &SliceStack) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(gaps(series, order, stack));
     let mut tilts: Vec<f64> = order
         .iter()
-        .filter_map(|&index| series.instances[index].tilt_deg)
+        .filter_map(|index| series.instances[index.instance].tilt_deg)
         .collect();
     tilts.sort_by(f64::total_cmp);
     // Vendors disagree on the sign of the tilt.
@@ -67,7 +68,7 @@ pub(super) fn geometry(series: &Series, order: &[usize], stack: &SliceStack) -> 
     findings
 }
 
-fn gaps(series: &Series, order: &[usize], stack: &SliceStack) -> Option<Finding> {
+fn gaps(series: &Series, order: &[FrameIndex], stack: &SliceStack) -> Option<Finding> {
     let (gaps, usual) = stack.gaps_mm()?;
     let odd: Vec<usize> = (0..gaps.len())
         .filter(|&k| !SliceStack::is_usual_gap(gaps[k], usual))
@@ -79,7 +80,7 @@ fn gaps(series: &Series, order: &[usize], stack: &SliceStack) -> Option<Finding>
         let steps = (gaps[k] / usual).round();
         steps >= 2.0 && SliceStack::is_usual_gap(gaps[k] / steps, usual)
     });
-    let name = |k: usize| series.instances[order[k]].name();
+    let name = |k: usize| order[k].name(&series.instances);
     let named: Vec<String> = odd
         .iter()
         .take(GAPS_NAMED)
@@ -141,6 +142,13 @@ pub(super) fn assumptions(series: &Series, read: &[&SliceOutcome]) -> Vec<Findin
 pub(super) fn notes(series: &Series, read: &[&SliceOutcome]) -> Vec<String> {
     let aside = series.aside.iter().filter(|file| !file.is_finding());
     let mut notes: Vec<String> = aside.map(left_aside).collect();
+    notes.extend(series.notes.iter().cloned());
+    if let Some(number) = series.stack_number {
+        notes.push(format!(
+            "the series holds {} stacks; this is number {number}: {}",
+            series.n_stacks, series.distinction
+        ));
+    }
     if read.iter().any(|slice| slice.lossy) {
         notes.push("the images were compressed with loss".to_owned());
     }
@@ -151,7 +159,7 @@ pub(super) fn notes(series: &Series, read: &[&SliceOutcome]) -> Vec<String> {
 }
 
 fn first(series: &Series) -> &crate::instance::Instance {
-    &series.instances[series.arrangement.order[0]]
+    &series.instances[series.arrangement.order[0].instance]
 }
 
 fn left_aside(file: &LeftOut) -> String {
