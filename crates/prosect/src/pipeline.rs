@@ -241,7 +241,7 @@ fn write_files(
     let formats = &request.formats;
     let seg = || match &input.loaded {
         Loaded::Dicom(series) if formats.wants(Format::Seg) => {
-            bundle.write_seg(segmentation, series)
+            bundle.write_seg(segmentation, drawings, series)
         }
         _ => Ok(Vec::new()),
     };

@@ -13,4 +13,6 @@ mod archives;
 #[cfg(test)]
 mod segmentation;
 #[cfg(test)]
+mod irregular;
+#[cfg(test)]
 mod real_scans;

@@ -17,7 +17,7 @@ use prosect_volume::{Grid, Point, Volume, VoxelIndex};
 use crate::reading::load;
 use crate::scan::{Scan, Slice, set, write};
 
-fn segment(label_value: u16, layer: usize, name: &str) -> Segment {
+pub(super) fn segment(label_value: u16, layer: usize, name: &str) -> Segment {
     let algorithm = Algorithm {
         name: "prosect liver-ct".to_owned(),
         version: "1.0".to_owned(),
@@ -34,7 +34,7 @@ fn segment(label_value: u16, layer: usize, name: &str) -> Segment {
     }
 }
 
-fn options() -> ObjectOptions {
+pub(super) fn options() -> ObjectOptions {
     ObjectOptions {
         software_version: "0.1.0".to_owned(),
         series_number: 900,
@@ -69,15 +69,15 @@ fn numbers(data: &InMemDicomObject, path: &[dicom_core::Tag], last: dicom_core::
     item.get(last).unwrap().to_multi_float64().unwrap()
 }
 
-type Places = BTreeMap<usize, Vec<[i64; 3]>>;
+pub(super) type Places = BTreeMap<usize, Vec<[i64; 3]>>;
 
 /// Micrometres, so that places can be compared and sorted; DS holds more than that.
-fn micrometres(xyz: [f64; 3]) -> [i64; 3] {
+pub(super) fn micrometres(xyz: [f64; 3]) -> [i64; 3] {
     xyz.map(|mm| (mm * 100.0).round() as i64)
 }
 
 /// The places of all set bits of a SEG by segment, read without the code that wrote it.
-fn places_in(bytes: &[u8]) -> Places {
+pub(super) fn places_in(bytes: &[u8]) -> Places {
     let file: DefaultDicomObject = dicom_object::from_reader(bytes).unwrap();
     let shared = &file
         .get(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE)
@@ -141,7 +141,7 @@ fn places_in(bytes: &[u8]) -> Places {
     places
 }
 
-fn near(a: &Places, b: &Places) -> bool {
+pub(super) fn near(a: &Places, b: &Places) -> bool {
     let close = |a: &[i64; 3], b: &[i64; 3]| a.iter().zip(b).all(|(a, b)| a.abs_diff(*b) <= 1);
     a.len() == b.len()
         && a.iter().zip(b).all(|((m, a), (n, b))| {
@@ -150,7 +150,7 @@ fn near(a: &Places, b: &Places) -> bool {
 }
 
 /// Patients lie in every way: 48 axis orders, of which a right-handed stack shows 24, turned a little.
-fn any_scan() -> impl Strategy<Value = Scan> {
+pub(super) fn any_scan() -> impl Strategy<Value = Scan> {
     (0..24_usize, -0.4..0.4_f64, 1..7_u16, 1..7_u16).prop_map(|(order, angle, columns, rows)| {
         const PAIRS: [[usize; 2]; 6] = [[0, 1], [1, 0], [0, 2], [2, 0], [1, 2], [2, 1]];
         let (s, c) = angle.sin_cos();

@@ -61,14 +61,20 @@ impl Bundle<'_> {
     }
 
     /// The DICOM SEG on the frames of its source.
-    pub(crate) fn write_seg(&self, segmentation: &Segmentation, source: &ImageSeries) -> Written {
+    pub(crate) fn write_seg(
+        &self,
+        segmentation: &Segmentation,
+        drawings: &[Drawing],
+        source: &ImageSeries,
+    ) -> Written {
         let options = ObjectOptions {
             software_version: crate::VERSION.into(),
             content: None,
             series_number: SEG_SERIES_NUMBER,
             sign_off: None,
         };
-        let labels = FrameLabels::of(segmentation, source)?;
+        let sure: Vec<&Volume<u8>> = drawings.iter().map(|d| &d.confidence).collect();
+        let labels = FrameLabels::with_confidence(segmentation, &sure, source)?;
         let file = self.write(
             "segmentation.seg.dcm",
             "DICOM SEG (BINARY) on the source frames, for the PACS",
