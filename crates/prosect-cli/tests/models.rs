@@ -1,6 +1,11 @@
 //! `prosect models` as a user runs it, against a server on this machine that has the layout of
-//! TotalSegmentator's releases and small stand-ins for its archives.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! TotalSegmentator's releases and small stand-ins for its archives, or that of brainchop's repository
+//! and its own files.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says what it skips"
+)]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -17,7 +22,27 @@ fn archives() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../prosect-import/tests/data")
 }
 
-/// A server that gives `release/FILE.zip` from a folder of archives, once cut short.
+/// brainchop's models; without the shared data the test is skipped, but not in CI.
+fn meshnets() -> Option<PathBuf> {
+    let root = std::env::var_os("PROSECT_SHARED").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
+        PathBuf::from,
+    );
+    let folder = root.join("data/meshnet-t1-mr/models");
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    let is_ci = std::env::var("CI").as_deref() == Ok("true");
+    assert!(
+        !is_ci,
+        "{} is missing; set PROSECT_SHARED",
+        folder.display()
+    );
+    println!("skipped: {} is missing", folder.display());
+    None
+}
+
+/// A server that gives `release/FILE.zip` from a folder of archives, or `FOLDER/FILE` from a folder of folders, once cut short.
 struct Mirror {
     url: String,
     asked: Arc<Mutex<Vec<String>>>,
@@ -50,7 +75,14 @@ impl Mirror {
                         .parse::<usize>()
                         .ok()
                 });
-                let Ok(bytes) = fs::read(folder.join(path.rsplit('/').next().unwrap())) else {
+                let parts: Vec<&str> = path.rsplit('/').collect();
+                let inside = folder.join(parts[1]).join(parts[0]);
+                let file = if inside.is_file() {
+                    inside
+                } else {
+                    folder.join(parts[0])
+                };
+                let Ok(bytes) = fs::read(file) else {
                     let _ = stream.write_all(
                         b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
                     );
@@ -309,4 +341,72 @@ fn what_is_not_open_is_listed_and_refused() {
     );
     check(work.path(), &["remove", "liver-ct"], 2);
     check(work.path(), &["import", "/no/such/file"], 2);
+}
+
+#[test]
+fn meshnets_are_installed_from_their_own_files() {
+    let Some(published) = meshnets() else { return };
+    let work = tempfile::tempdir().unwrap();
+    let models = work.path().join("models");
+    let mirror = Mirror::start(published.clone(), true);
+    let install = |names: &[&str], code: i32| {
+        let mut arguments = vec!["install"];
+        arguments.extend(names);
+        arguments.extend(["--mirror", &mirror.url]);
+        check(&models, &arguments, code)
+    };
+    let (stdout, _) = install(&["meshnet-tissue-light", "meshnet-tissue-11"], 0);
+    assert!(stdout.contains("licence of the weights: MIT"), "{stdout}");
+    assert!(
+        mirror
+            .asked()
+            .contains(&"/releases/download/model5_gw_ae/group1-shard1of1.bin".to_owned())
+    );
+    let sums = fs::read_to_string(models.join("installed.sha256")).unwrap();
+    assert!(sums.contains("model11_gw_ae/model.json"), "{sums}");
+    assert!(!models.join(".downloads").exists());
+    check(&models, &["verify", "meshnet-tissue-light"], 0);
+    let asked = mirror.asked().len();
+    let (_, stderr) = install(&["meshnet-tissue-light"], 0);
+    assert!(stderr.contains("installed already"), "{stderr}");
+    assert_eq!(mirror.asked().len(), asked);
+    let (stdout, _) = check(&models, &["list", "--available"], 0);
+    assert!(stdout.contains("meshnet-aparc-aseg-104"), "{stdout}");
+
+    // From a folder, without a network; and files that are not the published ones.
+    let offline = work.path().join("offline");
+    let from = published.to_str().unwrap();
+    let brain = ["install", "meshnet-brain", "--from", from];
+    check(&offline, &brain, 0);
+    let changed = work.path().join("mindgrab");
+    fs::create_dir(&changed).unwrap();
+    for name in ["model.json", "model.bin", "colormap.json"] {
+        let mut bytes = fs::read(published.join("mindgrab").join(name)).unwrap();
+        if name == "model.bin" {
+            *bytes.last_mut().unwrap() ^= 1;
+        }
+        fs::write(changed.join(name), bytes).unwrap();
+    }
+    let from = changed.to_str().unwrap();
+    let brain = ["install", "meshnet-brain", "--force", "--from", from];
+    let (_, stderr) = check(&offline, &brain, 2);
+    assert!(stderr.contains("SHA-256"), "{stderr}");
+    // Even when that is accepted, they are not the weights of that name.
+    let accepted = [&brain[..], &["--accept-changed"]].concat();
+    let (_, stderr) = check(&offline, &accepted, 2);
+    assert!(stderr.contains("not those of meshnet-brain"), "{stderr}");
+    check(&offline, &["verify", "meshnet-brain"], 0);
+    let from = work.path().to_str().unwrap();
+    let (_, stderr) = check(&offline, &["install", "meshnet-tissue", "--from", from], 2);
+    assert!(stderr.contains("model20chan3cls"), "{stderr}");
+    let elsewhere = Mirror::start(changed, false);
+    let wrong = [
+        "install",
+        "meshnet-brain",
+        "--force",
+        "--mirror",
+        &elsewhere.url,
+    ];
+    let (_, stderr) = check(&offline, &wrong, 2);
+    assert!(stderr.contains("SHA-256"), "{stderr}");
 }

@@ -1,7 +1,11 @@
-//! TotalSegmentator's tasks: what each needs, where its publisher keeps the weights, and under which
-//! licence. The tables are TotalSegmentator's own (2.18.0, Apache-2.0, see NOTICE).
+//! What can be installed: TotalSegmentator's tasks and brainchop's `MeshNet`s, what each needs, where its publisher keeps the
+//! weights, and under which licence. The tables are TotalSegmentator's own (2.18.0, Apache-2.0, see NOTICE).
+
+mod meshnets;
 
 use std::sync::LazyLock;
+
+pub use meshnets::{MESHNET_LICENSE, MeshNet, MeshNetFile, find_meshnet, meshnets};
 
 /// One row for each task and mode, in the order of the publisher.
 const TASKS: &str = include_str!("../data/totalsegmentator_tasks.csv");

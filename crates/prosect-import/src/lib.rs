@@ -24,4 +24,5 @@ pub use bundle::export;
 pub use error::ImportError;
 pub use import::import;
 pub use options::{ImportOptions, ImportReport};
+pub use tfjs::import_meshnet;
 pub use totalsegmentator::import_task;

@@ -4,7 +4,7 @@
 //! The files do not say how the head is prepared. What brainchop does is kept for each of its models
 //! in a table by the checksum of the weights; for others brainchop's plainest way is taken, and said.
 
-mod known;
+pub(crate) mod known;
 mod layers;
 mod weights;
 
@@ -15,10 +15,11 @@ use prosect_model::{Manifest, ManifestStructure, MeshNetRecipe, Recipe};
 use prosect_segmentation::Rgb;
 use serde_json::Value;
 
+use crate::catalog::MeshNet;
 use crate::error::ImportError;
-use crate::import::{INTENDED_USE, one_line, support};
+use crate::import::{INTENDED_USE, finish, one_line, support};
 use crate::json::{Json, parse};
-use crate::options::{Draft, ImportOptions};
+use crate::options::{Draft, ImportOptions, ImportReport};
 use crate::source::Source;
 use crate::structures::{listed_structures, plain_name};
 use crate::write::Stage;
@@ -161,6 +162,30 @@ pub(crate) fn import(
         }),
     };
     Ok(Draft { manifest, notes })
+}
+
+/// Makes a model of one of brainchop's `MeshNet`s from the folder of its files.
+///
+/// # Errors
+/// [`ImportError`], also where the weights are those of another model; nothing is left behind then, and an installed model of
+/// the same name stays.
+pub fn import_meshnet(
+    model: &MeshNet,
+    folder: &Path,
+    options: &ImportOptions,
+    work: (&dyn Progress, &Cancel),
+) -> Result<ImportReport, ImportError> {
+    let source = Source::open(folder, &options.limits)?;
+    let stage = Stage::begin(&options.models)?;
+    let draft = import(&source, options, &stage, work)?;
+    // The name comes from the checksum of the weights.
+    if draft.manifest.name != model.name {
+        return Err(ImportError::inconsistent(
+            folder.display().to_string(),
+            format!("its weights are not those of {}", model.name),
+        ));
+    }
+    finish(stage, draft, "a model of TensorFlow.js", options)
 }
 
 /// Names and colors of the classes: from a `colormap*.json` that has as many labels as the network

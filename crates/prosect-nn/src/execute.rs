@@ -12,6 +12,7 @@ use crate::cpu::norm::{self, Affine, NormTask};
 use crate::cpu::team::Team;
 use crate::cpu::{linear, pool, transfer};
 use crate::error::NetworkError;
+use crate::isa::Isa;
 use crate::network::{OutputPlane, PackedConv, PackedNorm, Workspace};
 use crate::plan::{Across, ConvStep, Plan, Step, StepKind, Within};
 use crate::program::{NormOp, Pointwise};
@@ -250,7 +251,7 @@ fn run_head(
                     halo: [0; 3],
                     ..source.layout
                 };
-                normalize_plane(tensor, d0, (affines, op.activation), copy);
+                normalize_plane(tensor, d0, (affines, op.activation), (team.isa(), copy));
                 let input = (&copy[..layout.len()], &layout);
                 packed.convs[conv]
                     .convolution
@@ -262,7 +263,7 @@ fn run_head(
             (_, None) => copy_plane(tensor, d0, output),
         }
         for step in &head.pointwise {
-            run_pointwise(*step, output, plan.output_channels);
+            run_pointwise(*step, team.isa(), output, plan.output_channels);
         }
         clear_lanes_beyond(output, plan.output_channels, shape[1] * shape[2]);
         if is_finite(output) {
@@ -298,14 +299,14 @@ fn normalize_plane(
     (tensor, layout): (&[f32], &Layout),
     d: usize,
     (affines, activation): (&[Affine], Activation),
-    target: &mut [f32],
+    (isa, target): (Isa, &mut [f32]),
 ) {
     let row = layout.shape[2] * LANES;
     let blocks = target.chunks_exact_mut(layout.shape[1] * row);
     for ((block, target), affine) in blocks.enumerate().zip(affines) {
         let plane = layout.plane(tensor, block, d);
         for (h, target) in target.chunks_exact_mut(row).enumerate() {
-            affine.apply_to(&plane[layout.row_range(h)], target, activation);
+            affine.apply_to(isa, &plane[layout.row_range(h)], target, activation);
         }
     }
 }
@@ -317,9 +318,9 @@ fn is_finite(values: &[f32]) -> bool {
     values.iter().map(is_other).sum::<u32>() == 0
 }
 
-fn run_pointwise(step: Pointwise, plane: &mut [f32], channels: usize) {
+fn run_pointwise(step: Pointwise, isa: Isa, plane: &mut [f32], channels: usize) {
     match step {
-        Pointwise::Activate(activation) => activation::activate_row(plane, activation),
+        Pointwise::Activate(activation) => activation::activate_row(isa, plane, activation),
         Pointwise::Softmax => {
             let block_len = plane.len() / channels.div_ceil(LANES);
             let mut blocks: Vec<&mut [f32]> = plane.chunks_exact_mut(block_len).collect();

@@ -172,7 +172,7 @@ impl Network {
             workspace,
             input,
             take,
-            &Team::new(&own, total),
+            &Team::new(&own, self.isa, total),
         )?;
         (control.progress)(1.0);
         Ok(())

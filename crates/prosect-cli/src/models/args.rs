@@ -21,7 +21,7 @@ pub(crate) enum ModelsCommand {
     Info(Info),
     /// Import weights: an nnU-Net v2 folder or zip, TotalSegmentator, TensorFlow.js, Keras, ONNX, or a model that Prosect exported
     Import(Import),
-    /// Download and install open models of TotalSegmentator, with the models that they need
+    /// Download and install open models of TotalSegmentator, with the models that they need, and networks of brainchop
     Install(Install),
     /// Write a model as one file, for another machine
     Export(Export),
@@ -99,7 +99,7 @@ pub(crate) struct Install {
     /// Names of models, as `prosect models list --available` shows them
     #[arg(value_name = "NAME", required = true)]
     pub(crate) names: Vec<String>,
-    /// Take the publisher's archives from this file or folder instead of the network; may be repeated
+    /// Take the publisher's archives or files from this file or folder instead of the network; may be repeated
     #[arg(long, value_name = "PATH", conflicts_with = "mirror")]
     pub(crate) from: Vec<PathBuf>,
     /// Download from this address instead of the publisher's, in the same layout

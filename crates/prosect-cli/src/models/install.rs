@@ -1,12 +1,14 @@
 //! `prosect models install`: the publisher's archives, fetched or given, become models.
 
+mod meshnet;
+
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use prosect::base::{Limits, Progress};
 use prosect::download::{Proxy, Request, download, hash_file};
-use prosect::import::catalog::{self, Task, TaskLicense, TaskNetwork};
+use prosect::import::catalog::{self, MeshNet, Task, TaskLicense, TaskNetwork};
 use prosect::import::{ImportOptions, ImportReport, import_task};
 use prosect::model::ModelStore;
 
@@ -28,11 +30,12 @@ const DOWNLOADS: &str = ".downloads";
 pub(super) fn run(arguments: &Install, session: &Session) -> Result<Done, Failure> {
     let models = require_folder(arguments.common.models.as_deref())?;
     let wanted = wanted(&arguments.names)?;
-    for task in &wanted {
-        require_license(task, arguments.accept_license)?;
+    for one in &wanted {
+        if let Wanted::Task(task) = one {
+            require_license(task, arguments.accept_license)?;
+        }
     }
-    fs::create_dir_all(&models)
-        .map_err(|error| Failure::machine(format!("cannot make {}: {error}", models.display())))?;
+    fs::create_dir_all(&models).map_err(|error| cannot_make(&models, &error))?;
     let mut work = Work {
         arguments,
         session,
@@ -42,11 +45,20 @@ pub(super) fn run(arguments: &Install, session: &Session) -> Result<Done, Failur
         reports: Vec::new(),
         missing: Vec::new(),
     };
-    for task in wanted {
-        work.install_with_needs(task)?;
+    for one in wanted {
+        match one {
+            Wanted::Task(task) => work.install_with_needs(task)?,
+            Wanted::MeshNet(model) => work.install_meshnet(model)?,
+        }
     }
     session.end_line();
     work.tell()
+}
+
+/// One model that was asked for.
+enum Wanted {
+    Task(&'static Task),
+    MeshNet(&'static MeshNet),
 }
 
 struct Work<'a> {
@@ -121,9 +133,7 @@ impl Work<'_> {
     /// Downloads the archives of a task; what is there already is not fetched again.
     fn fetch(&mut self, task: &Task) -> Result<Vec<PathBuf>, Failure> {
         let folder = self.models.join(DOWNLOADS);
-        fs::create_dir_all(&folder).map_err(|error| {
-            Failure::machine(format!("cannot make {}: {error}", folder.display()))
-        })?;
+        fs::create_dir_all(&folder).map_err(|error| cannot_make(&folder, &error))?;
         let n = task.networks.len();
         let mut archives = Vec::new();
         for (i, network) in task.networks.iter().enumerate() {
@@ -136,30 +146,36 @@ impl Work<'_> {
             ));
             let recorded = self.sums.get(&tail).map(str::to_owned);
             let expected = recorded.filter(|_| !self.arguments.accept_changed);
-            let there = if target.is_file() {
-                Some(hash_file(&target, &self.session.cancel)?)
-            } else {
-                None
-            };
-            let fits = |sum: &String| expected.as_ref().is_none_or(|e| e == sum);
-            let sha256 = if let Some(sum) = there.filter(fits) {
-                sum
-            } else {
-                let request = Request {
-                    url: &url,
-                    target: &target,
-                    sha256: expected.as_deref(),
-                    max_bytes: Limits::default().file_bytes,
-                    retries: RETRIES,
-                    wait: FIRST_WAIT,
-                    proxy: Proxy::Environment,
-                };
-                download(&request, self.session, &self.session.cancel)?.sha256
-            };
+            let sha256 = self.fetch_file(&url, &target, expected.as_deref())?;
             self.check(&tail, &sha256)?;
             archives.push(target);
         }
         Ok(archives)
+    }
+
+    /// Downloads one file, unless it is there already as it should be; gives its checksum.
+    fn fetch_file(
+        &self,
+        url: &str,
+        target: &Path,
+        expected: Option<&str>,
+    ) -> Result<String, Failure> {
+        if target.is_file() {
+            let there = hash_file(target, &self.session.cancel)?;
+            if expected.is_none_or(|expected| expected == there) {
+                return Ok(there);
+            }
+        }
+        let request = Request {
+            url,
+            target,
+            sha256: expected,
+            max_bytes: Limits::default().file_bytes,
+            retries: RETRIES,
+            wait: FIRST_WAIT,
+            proxy: Proxy::Environment,
+        };
+        Ok(download(&request, self.session, &self.session.cancel)?.sha256)
     }
 
     /// The publisher's address or the mirror's, and what both share: `v2.0.0-weights/Dataset....zip`.
@@ -171,10 +187,15 @@ impl Work<'_> {
             ));
         };
         let tail = tail(url);
-        Ok(match &self.arguments.mirror {
-            Some(mirror) => (format!("{}/{tail}", mirror.trim_end_matches('/')), tail),
-            None => (url.clone(), tail),
-        })
+        Ok((self.mirrored(url, &tail), tail))
+    }
+
+    /// The publisher's address, or the mirror's with the same tail.
+    fn mirrored(&self, url: &str, tail: &str) -> String {
+        match &self.arguments.mirror {
+            Some(mirror) => format!("{}/{tail}", mirror.trim_end_matches('/')),
+            None => url.to_owned(),
+        }
     }
 
     /// Compares with the checksum of an earlier install, or records the first.
@@ -295,10 +316,12 @@ impl Work<'_> {
     }
 }
 
-/// The tasks of these names.
-fn wanted(names: &[String]) -> Result<Vec<&'static Task>, Failure> {
+/// The models of these names.
+fn wanted(names: &[String]) -> Result<Vec<Wanted>, Failure> {
     let find = |name: &String| {
-        catalog::find(name).ok_or_else(|| {
+        let task = catalog::find(name).map(Wanted::Task);
+        let meshnet = || catalog::find_meshnet(name).map(Wanted::MeshNet);
+        task.or_else(meshnet).ok_or_else(|| {
             Failure::request(
                 format!("there is no model named {name} to install"),
                 "`prosect models list --available` shows what there is; other weights are imported by `prosect models import`",
@@ -336,7 +359,11 @@ fn require_license(task: &Task, accepted: bool) -> Result<(), Failure> {
     }
 }
 
-/// The last two parts of an address: release and file.
+fn cannot_make(folder: &Path, error: &std::io::Error) -> Failure {
+    Failure::machine(format!("cannot make {}: {error}", folder.display()))
+}
+
+/// The last two parts of an address: release or folder, and file.
 fn tail(url: &str) -> String {
     let mut parts: Vec<&str> = url.rsplit('/').take(2).collect();
     parts.reverse();

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
-use prosect::import::catalog::{self, Task, TaskLicense};
+use prosect::import::catalog::{self, MESHNET_LICENSE, MeshNet, Task, TaskLicense};
 use prosect::model::{Listed, ModelStore, Origin, Recipe};
 use serde_json::{Value, json};
 
@@ -23,8 +23,10 @@ pub(super) fn list(list: &List) -> Result<Done, Failure> {
     if list.available {
         let installed: HashSet<&str> = models.iter().map(|m| m.manifest.name.as_str()).collect();
         if list.common.json {
-            let all = catalog::tasks().iter();
-            print_json(&all.map(|t| task_card(t, &installed)).collect::<Vec<_>>())?;
+            let tasks = catalog::tasks().iter().map(|t| task_card(t, &installed));
+            let meshnets = catalog::meshnets().iter();
+            let meshnets = meshnets.map(|m| meshnet_card(m, &installed));
+            print_json(&tasks.chain(meshnets).collect::<Vec<_>>())?;
         } else {
             print(&available(&installed))?;
         }
@@ -70,12 +72,17 @@ pub(super) fn info(info: &Info) -> Result<Done, Failure> {
 
 /// The card of a model that could be installed.
 fn info_available(info: &Info) -> Option<Result<Done, Failure>> {
-    let task = catalog::find(&info.name)?;
-    let card = task_card(task, &HashSet::new());
+    let none = HashSet::new();
+    let task = catalog::find(&info.name).map(|t| (task_card(t, &none), task_line(t, &none)));
+    let meshnet = || {
+        let model = catalog::find_meshnet(&info.name)?;
+        Some((meshnet_card(model, &none), meshnet_line(model, &none)))
+    };
+    let (card, line) = task.or_else(meshnet)?;
     let shown = if info.common.json {
         print_json(&card)
     } else {
-        print(&task_line(task, &HashSet::new()))
+        print(&line)
     };
     Some(shown.map(|()| Done::Clean))
 }
@@ -255,11 +262,40 @@ fn available(installed: &HashSet<&str>) -> String {
     for task in all.iter().filter(is_open) {
         text.push_str(&task_line(task, installed));
     }
+    text.push_str("\nbrainchop's MeshNets for the head: prosect models install NAME\n");
+    for model in catalog::meshnets() {
+        text.push_str(&meshnet_line(model, installed));
+    }
     text.push_str("\nNot for everybody:\n");
     for task in all.iter().filter(|t| !is_open(t)) {
         text.push_str(&task_line(task, installed));
     }
     text
+}
+
+fn meshnet_line(model: &MeshNet, installed: &HashSet<&str>) -> String {
+    let state = if installed.contains(model.name) {
+        "  [installed]"
+    } else {
+        ""
+    };
+    format!(
+        "  {:<28} MR  {}; {MESHNET_LICENSE}{state}\n",
+        model.name, model.says
+    )
+}
+
+fn meshnet_card(model: &MeshNet, installed: &HashSet<&str>) -> Value {
+    json!({
+        "name": model.name,
+        "modality": "MR",
+        "license": MESHNET_LICENSE,
+        "open": true,
+        "installed": installed.contains(model.name),
+        "requires": [],
+        "says": model.says,
+        "archives": model.files.iter().map(|file| model.url(file)).collect::<Vec<_>>(),
+    })
 }
 
 fn task_line(task: &Task, installed: &HashSet<&str>) -> String {

@@ -5,18 +5,18 @@ use prosect_model::{MeshNetCrop, MeshNetNormalization};
 
 /// What the files of a model do not say.
 #[derive(Clone, Debug)]
-pub(super) struct Settings {
-    pub(super) name: Option<&'static str>,
-    pub(super) title: Option<&'static str>,
-    pub(super) normalization: MeshNetNormalization,
-    pub(super) crop: Option<MeshNetCrop>,
+pub(crate) struct Settings {
+    pub(crate) name: Option<&'static str>,
+    pub(crate) title: Option<&'static str>,
+    pub(crate) normalization: MeshNetNormalization,
+    pub(crate) crop: Option<MeshNetCrop>,
     /// Names of the classes, where no `colormap.json` has them.
-    pub(super) labels: &'static [&'static str],
+    pub(crate) labels: &'static [&'static str],
 }
 
 impl Settings {
     /// For a model that nobody knows.
-    pub(super) fn plain() -> Self {
+    pub(crate) fn plain() -> Self {
         Self {
             name: None,
             title: None,
@@ -30,7 +30,7 @@ impl Settings {
 const TISSUE: [&str; 3] = ["background", "White Matter", "Grey Matter"];
 
 /// The settings of the model with these weights, if brainchop publishes it.
-pub(super) fn find(sha256: &str) -> Option<Settings> {
+pub(crate) fn find(sha256: &str) -> Option<Settings> {
     let (min_max, quantiles) = (
         MeshNetNormalization::MinMax,
         MeshNetNormalization::Quantiles,

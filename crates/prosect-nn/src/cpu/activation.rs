@@ -2,10 +2,16 @@
 //!
 //! The exponential and the error function are polynomials without branches, so that the compiler computes many values at once.
 //! NaN stays NaN in all of them, so that the check of the output sees it.
+#![expect(
+    clippy::inline_always,
+    reason = "must be compiled within the caller's target features"
+)]
 
+use super::arch::rows::{self, Channels, RowWork};
 use super::layout::{LANES, Layout, Plane, split_planes};
 use super::team::Team;
 use crate::error::NetworkError;
+use crate::isa::Isa;
 
 /// What happens to every value by itself.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,19 +26,46 @@ pub(crate) enum Activation {
 }
 
 /// Applies `activation` to every value; the row holds whole voxels of 8 channels.
-pub(crate) fn activate_row(row: &mut [f32], activation: Activation) {
+pub(crate) fn activate_row(isa: Isa, row: &mut [f32], activation: Activation) {
     match activation {
         Activation::None => {}
-        Activation::LeakyRelu(slope) => map(row, |x| if x > 0.0 { x } else { x * slope }),
-        Activation::Elu(alpha) => map(row, |x| {
+        Activation::LeakyRelu(slope) => rows::leak_row(isa, row, slope),
+        Activation::Elu(alpha) => rows::work_on_row(isa, row, Elu(alpha)),
+        Activation::Gelu => rows::work_on_row(isa, row, Gelu),
+        Activation::Sigmoid => rows::work_on_row(isa, row, Sigmoid),
+    }
+}
+
+struct Elu(f32);
+struct Gelu;
+struct Sigmoid;
+
+impl RowWork for Elu {
+    #[inline(always)]
+    fn run(self, row: &mut [Channels]) {
+        for x in row.as_flattened_mut() {
             // Not x.min(0.0), which would drop NaN.
-            let below = alpha * exp_minus_one(if x > 0.0 { 0.0 } else { x });
-            if x > 0.0 { x } else { below }
-        }),
-        Activation::Gelu => map(row, |x| {
-            0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
-        }),
-        Activation::Sigmoid => map(row, |x| 1.0 / (1.0 + exp(-x))),
+            let below = self.0 * exp_minus_one(if *x > 0.0 { 0.0 } else { *x });
+            *x = if *x > 0.0 { *x } else { below };
+        }
+    }
+}
+
+impl RowWork for Gelu {
+    #[inline(always)]
+    fn run(self, row: &mut [Channels]) {
+        for x in row.as_flattened_mut() {
+            *x *= 0.5 * (1.0 + erf(*x * std::f32::consts::FRAC_1_SQRT_2));
+        }
+    }
+}
+
+impl RowWork for Sigmoid {
+    #[inline(always)]
+    fn run(self, row: &mut [Channels]) {
+        for x in row.as_flattened_mut() {
+            *x = 1.0 / (1.0 + exp(-*x));
+        }
     }
 }
 
@@ -45,17 +78,10 @@ pub(crate) fn activate(
 ) -> Result<(), NetworkError> {
     team.for_each(split_planes(tensor, layout), cost, |plane: Plane<'_>| {
         for h in 0..layout.shape[1] {
-            activate_row(&mut plane.values[layout.row_range(h)], activation);
+            let row = &mut plane.values[layout.row_range(h)];
+            activate_row(team.isa(), row, activation);
         }
     })
-}
-
-fn map(row: &mut [f32], change: impl Fn(f32) -> f32) {
-    for voxel in row.as_chunks_mut::<LANES>().0 {
-        for value in voxel {
-            *value = change(*value);
-        }
-    }
 }
 
 /// Turns the channels of every voxel into shares that sum to one. `blocks` are the same rows of all blocks of 8 channels.
@@ -116,7 +142,7 @@ pub(crate) fn softmax(
 }
 
 /// Splits x into `k * ln 2 + r` with `|r| <= ln 2 / 2`: returns 2^k and `exp(r) - 1`. NaN comes out as NaN in the second.
-#[inline]
+#[inline(always)]
 fn split_exponent(x: f32) -> (f32, f32) {
     // Adding it rounds to an integer, which then stands in the lowest bits.
     const ROUND: f32 = 12_582_912.0;
@@ -145,20 +171,20 @@ fn split_exponent(x: f32) -> (f32, f32) {
 }
 
 /// Within 2e-7 of the exponential, relatively, between -87 and 88; beyond, the value there.
-#[inline]
+#[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     let (power, rest) = split_exponent(x);
     power * rest + power
 }
 
-#[inline]
+#[inline(always)]
 fn exp_minus_one(x: f32) -> f32 {
     let (power, rest) = split_exponent(x);
     power * rest + (power - 1.0)
 }
 
 /// Within 4e-7 of the error function.
-#[inline]
+#[inline(always)]
 fn erf(x: f32) -> f32 {
     // x * P(x^2) / Q(x^2), fitted on 0 to 3.92, where erf differs from 1 by 3e-8.
     const P: [f32; 6] = [
@@ -189,13 +215,13 @@ fn erf(x: f32) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Activation, activate_row, exp, exp_minus_one, softmax_rows};
+    use super::{Activation, Isa, activate_row, exp, exp_minus_one, softmax_rows};
 
     fn check(activation: Activation, wanted: impl Fn(f64) -> f64, tolerance: f64) {
         for step in -4000..=4000 {
             let x = step as f32 * 0.005;
             let mut row = [x; 8];
-            activate_row(&mut row, activation);
+            activate_row(Isa::detect(), &mut row, activation);
             let wanted = wanted(f64::from(x));
             let error = (f64::from(row[3]) - wanted).abs() / wanted.abs().max(1.0);
             assert!(
@@ -205,7 +231,7 @@ mod tests {
             );
         }
         let mut row = [f32::NAN; 8];
-        activate_row(&mut row, activation);
+        activate_row(Isa::detect(), &mut row, activation);
         assert!(row[0].is_nan(), "{activation:?} loses NaN");
     }
 

@@ -11,6 +11,7 @@ mod ahead;
 mod direct;
 pub(crate) mod pages;
 mod portable;
+pub(crate) mod rows;
 mod vector;
 pub(crate) mod winograd;
 

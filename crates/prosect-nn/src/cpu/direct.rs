@@ -155,7 +155,8 @@ impl DirectConv {
             }
             for (block, plane) in unit.group.blocks.clone().zip(&mut unit.planes) {
                 for h in strip.clone() {
-                    finish.row(block, unit.d, h, 0, &mut plane[out_layout.row_range(h)]);
+                    let row = &mut plane[out_layout.row_range(h)];
+                    finish.row(self.isa, [block, unit.d, h, 0], row);
                 }
             }
         }

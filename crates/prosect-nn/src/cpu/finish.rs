@@ -4,9 +4,11 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::activation::{Activation, activate_row};
+use super::arch::rows;
 use super::layout::{LANES, Layout};
 use super::norm::Moments;
 use crate::error::NetworkError;
+use crate::isa::Isa;
 
 /// Statistics of the rows of a tensor, gathered by many threads, each piece of a row by one of them.
 #[derive(Debug, Default)]
@@ -84,12 +86,12 @@ impl Finish<'_> {
 
     /// To be called once for every piece of every row. `values` are its voxels of 8 channels; `part` counts the pieces of
     /// row `h` of plane `d` of block `block`.
-    pub(crate) fn row(&self, block: usize, d: usize, h: usize, part: usize, values: &mut [f32]) {
-        activate_row(values, self.activation);
+    pub(crate) fn row(&self, isa: Isa, [block, d, h, part]: [usize; 4], values: &mut [f32]) {
+        activate_row(isa, values, self.activation);
         let Some(moments) = self.moments else { return };
         let plane = moments.plane_start(block, self.first_plane + d);
         let slot = &moments.slots[plane + h * moments.parts + part];
-        let (mean, squares) = Moments::of_row(values);
+        let (mean, squares) = rows::moments_of_row(isa, values);
         for lane in 0..LANES {
             // No two threads have the same piece, and the threads have ended before anybody reads.
             slot[lane].store(mean[lane].to_bits(), Ordering::Relaxed);

@@ -5,11 +5,13 @@
 //! dependence on threads. Norm and the activation after it are one pass over the memory.
 
 use super::activation::{Activation, activate_row};
+use super::arch::rows::{self, Channels, Scaling};
 use super::finish::RowMoments;
 use super::layout::{LANES, Layout, Plane, split_planes};
 use super::team::Team;
 use crate::error::NetworkError;
 use crate::graph::EpsilonPlace;
+use crate::isa::Isa;
 
 /// Mean and sum of squared deviations of so many values, for the 8 channels of a block.
 #[derive(Debug, Clone, Copy, Default)]
@@ -20,7 +22,7 @@ pub(crate) struct Moments {
 }
 
 /// Number of voxels, mean and sum of squared deviations of a piece of a row.
-type RowPart = (u32, [f32; LANES], [f32; LANES]);
+type RowPart = (u32, Channels, Channels);
 
 impl Moments {
     /// The pairwise update of Chan, Golub and Leveque (1983).
@@ -59,46 +61,14 @@ impl Moments {
         }
         whole
     }
-
-    /// Mean and sum of squared deviations of one row of voxels.
-    pub(crate) fn of_row(row: &[f32]) -> ([f32; LANES], [f32; LANES]) {
-        let count = (row.len() / LANES) as f32;
-        let mean = sum_lanes(row, [0.0; LANES], |value, _| value).map(|sum| sum / count);
-        let squares = sum_lanes(row, mean, |value, mean| (value - mean) * (value - mean));
-        (mean, squares)
-    }
-}
-
-/// Voxels that are added up side by side: an addition takes longer than the processor needs to begin the next.
-const STREAMS: usize = 4;
-
-/// Sums `term(value, with)` over the voxels of a row, for each of the 8 channels.
-#[inline]
-fn sum_lanes(row: &[f32], with: [f32; LANES], term: impl Fn(f32, f32) -> f32) -> [f32; LANES] {
-    let mut sums = [[0f32; LANES]; STREAMS];
-    let (groups, rest) = row.as_chunks::<{ LANES * STREAMS }>();
-    for group in groups {
-        for (sum, voxel) in sums.iter_mut().zip(group.as_chunks::<LANES>().0) {
-            for lane in 0..LANES {
-                sum[lane] += term(voxel[lane], with[lane]);
-            }
-        }
-    }
-    for (sum, voxel) in sums.iter_mut().zip(rest.as_chunks::<LANES>().0) {
-        for lane in 0..LANES {
-            sum[lane] += term(voxel[lane], with[lane]);
-        }
-    }
-    let [a, b, c, d] = sums;
-    std::array::from_fn(|lane| (a[lane] + b[lane]) + (c[lane] + d[lane]))
 }
 
 /// `y = (x - mean) * scale + shift` for the 8 channels of a block.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Affine {
-    mean: [f32; LANES],
-    scale: [f32; LANES],
-    shift: [f32; LANES],
+    mean: Channels,
+    scale: Channels,
+    shift: Channels,
 }
 
 /// What a norm is given beside its input.
@@ -151,35 +121,35 @@ impl Affine {
     }
 
     /// One row of voxels in place, with the activation after it.
-    pub(crate) fn apply(&self, row: &mut [f32], activation: Activation) {
-        let slope = slope_of(activation);
-        for voxel in row.as_chunks_mut::<LANES>().0 {
-            *voxel = self.apply_to_voxel(voxel, slope);
-        }
+    pub(crate) fn apply(&self, isa: Isa, row: &mut [f32], activation: Activation) {
+        rows::scale_row(isa, row, &self.with(activation));
         if !matches!(activation, Activation::LeakyRelu(_)) {
-            activate_row(row, activation);
+            activate_row(isa, row, activation);
         }
     }
 
     /// As the above, from one row to another.
-    pub(crate) fn apply_to(&self, row: &[f32], target: &mut [f32], activation: Activation) {
-        let slope = slope_of(activation);
-        let voxels = row.as_chunks::<LANES>().0;
-        for (target, voxel) in target.as_chunks_mut::<LANES>().0.iter_mut().zip(voxels) {
-            *target = self.apply_to_voxel(voxel, slope);
-        }
+    pub(crate) fn apply_to(
+        &self,
+        isa: Isa,
+        row: &[f32],
+        target: &mut [f32],
+        activation: Activation,
+    ) {
+        rows::scale_row_to(isa, row, target, &self.with(activation));
         if !matches!(activation, Activation::LeakyRelu(_)) {
-            activate_row(target, activation);
+            activate_row(isa, target, activation);
         }
     }
 
-    #[inline]
-    fn apply_to_voxel(&self, voxel: &[f32; LANES], slope: f32) -> [f32; LANES] {
-        std::array::from_fn(|lane| {
-            let scaled = (voxel[lane] - self.mean[lane]) * self.scale[lane] + self.shift[lane];
-            // NaN must stay NaN, so that the check of the output sees it; f32::max would drop it.
-            if scaled > 0.0 { scaled } else { scaled * slope }
-        })
+    /// With what of the activation is done in the same pass.
+    fn with(&self, activation: Activation) -> Scaling {
+        Scaling {
+            mean: self.mean,
+            scale: self.scale,
+            shift: self.shift,
+            slope: slope_of(activation),
+        }
     }
 }
 
@@ -204,7 +174,7 @@ pub(crate) fn find_affines(
         let plane = layout.plane(tensor, block, d);
         let of_rows: Vec<RowPart> = (0..height)
             .map(|h| {
-                let (mean, squares) = Moments::of_row(&plane[layout.row_range(h)]);
+                let (mean, squares) = rows::moments_of_row(team.isa(), &plane[layout.row_range(h)]);
                 (width as u32, mean, squares)
             })
             .collect();
@@ -243,7 +213,8 @@ pub(crate) fn scale(
 ) -> Result<(), NetworkError> {
     team.for_each(split_planes(tensor, layout), cost, |plane: Plane<'_>| {
         for h in 0..layout.shape[1] {
-            affines[plane.block].apply(&mut plane.values[layout.row_range(h)], activation);
+            let row = &mut plane.values[layout.row_range(h)];
+            affines[plane.block].apply(team.isa(), row, activation);
         }
     })
 }
@@ -263,10 +234,11 @@ pub(crate) fn add(
             let plane = in_layout.plane(source, block, d);
             for h in 0..out_layout.shape[1] {
                 let row = &mut values[out_layout.row_range(h)];
-                for (value, other) in row.iter_mut().zip(&plane[in_layout.row_range(h)]) {
-                    *value += other;
+                let other = &plane[in_layout.row_range(h)];
+                rows::add_row(team.isa(), row, other, slope_of(activation));
+                if !matches!(activation, Activation::LeakyRelu(_)) {
+                    activate_row(team.isa(), row, activation);
                 }
-                activate_row(row, activation);
             }
         },
     )

@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::control::RunControl;
 use crate::error::NetworkError;
+use crate::isa::Isa;
 
-/// The threads of one run, what they have done so far, and the caller's wishes.
+/// The threads of one run, the instruction set that they use, what they have done so far, and the caller's wishes.
 pub(crate) struct Team<'a> {
     control: &'a RunControl<'a>,
     threads: usize,
+    isa: Isa,
     canceled: AtomicBool,
     /// Work done, in the planner's cost units.
     done: AtomicU64,
@@ -19,7 +21,7 @@ pub(crate) struct Team<'a> {
 }
 
 impl<'a> Team<'a> {
-    pub(crate) fn new(control: &'a RunControl<'a>, total: u64) -> Self {
+    pub(crate) fn new(control: &'a RunControl<'a>, isa: Isa, total: u64) -> Self {
         let threads = match control.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
@@ -27,6 +29,7 @@ impl<'a> Team<'a> {
         Self {
             control,
             threads,
+            isa,
             canceled: AtomicBool::new(false),
             done: AtomicU64::new(0),
             total: total.max(1),
@@ -36,6 +39,11 @@ impl<'a> Team<'a> {
     /// Most threads that work at once.
     pub(crate) fn threads(&self) -> usize {
         self.threads
+    }
+
+    /// The instruction set of what is neither a convolution nor packed.
+    pub(crate) fn isa(&self) -> Isa {
+        self.isa
     }
 
     /// Does `work` on every unit; the units share `cost` evenly in the progress.

@@ -9,8 +9,9 @@
 )]
 
 use std::arch::x86_64::{
-    __m256, _MM_HINT_T1, _mm_prefetch, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps,
-    _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps, _mm256_sub_ps,
+    __m256, _CMP_GT_OQ, _MM_HINT_T1, _mm_prefetch, _mm256_add_ps, _mm256_blendv_ps, _mm256_cmp_ps,
+    _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_setzero_ps,
+    _mm256_storeu_ps, _mm256_sub_ps,
 };
 
 use super::vector::{Kernel, Vector};
@@ -63,6 +64,16 @@ impl Vector for Floats {
     unsafe fn sub(self, other: Self) -> Self {
         // SAFETY: as above.
         Self(unsafe { _mm256_sub_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn leak(self, slope: Self) -> Self {
+        // SAFETY: the caller promises the instruction set.
+        unsafe {
+            let above = _mm256_cmp_ps::<_CMP_GT_OQ>(self.0, _mm256_setzero_ps());
+            let product = _mm256_mul_ps(self.0, slope.0);
+            Self(_mm256_blendv_ps(product, self.0, above))
+        }
     }
 
     #[inline(always)]

@@ -9,10 +9,11 @@
 )]
 
 use std::arch::x86_64::{
-    __m512, _MM_HINT_T1, _mm_prefetch, _mm256_castpd_ps, _mm256_storeu_ps, _mm512_add_ps,
-    _mm512_castps_pd, _mm512_castps512_ps256, _mm512_extractf64x4_pd, _mm512_fmadd_ps,
-    _mm512_loadu_ps, _mm512_mask_sub_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_shuffle_f32x4,
-    _mm512_storeu_ps, _mm512_sub_ps,
+    __m512, _CMP_GT_OQ, _MM_HINT_T1, _mm_prefetch, _mm256_castpd_ps, _mm256_storeu_ps,
+    _mm512_add_ps, _mm512_castps_pd, _mm512_castps512_ps256, _mm512_cmp_ps_mask,
+    _mm512_extractf64x4_pd, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_mul_ps,
+    _mm512_mask_sub_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_shuffle_f32x4, _mm512_storeu_ps,
+    _mm512_sub_ps,
 };
 
 use super::avx2;
@@ -66,6 +67,15 @@ impl Vector for Floats {
     unsafe fn sub(self, other: Self) -> Self {
         // SAFETY: as above.
         Self(unsafe { _mm512_sub_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn leak(self, slope: Self) -> Self {
+        // SAFETY: the caller promises the instruction set.
+        unsafe {
+            let above = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(self.0, _mm512_setzero_ps());
+            Self(_mm512_mask_mul_ps(self.0, !above, self.0, slope.0))
+        }
     }
 
     #[inline(always)]

@@ -65,6 +65,19 @@ impl Vector for Floats {
     }
 
     #[inline(always)]
+    unsafe fn leak(mut self, slope: Self) -> Self {
+        for lane in 0..8 {
+            let value = self.0[lane];
+            self.0[lane] = if value > 0.0 {
+                value
+            } else {
+                value * slope.0[lane]
+            };
+        }
+        self
+    }
+
+    #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: the caller promises 8 writable floats.
         unsafe { *to.cast::<[f32; 8]>() = self.0 };

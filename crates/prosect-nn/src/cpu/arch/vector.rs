@@ -28,6 +28,10 @@ pub(super) trait Vector: Copy {
     /// # Safety
     /// The instruction set must be there.
     unsafe fn sub(self, other: Self) -> Self;
+    /// What is above zero as it is, all else (NaN too) times `slope`.
+    /// # Safety
+    /// The instruction set must be there.
+    unsafe fn leak(self, slope: Self) -> Self;
     /// Asks the processor to bring the line of `at` into the second cache; `at` may be any address.
     fn prefetch(at: *const f32);
     /// `self + a * b`

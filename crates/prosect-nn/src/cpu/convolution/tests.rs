@@ -272,7 +272,7 @@ fn run(conv: &Convolution, case: &Case, data: &Data, threads: usize) -> Vec<f32>
     let control = RunControl::with_threads(threads);
     let mut scratch = vec![f32::NAN; threads * conv.scratch_len(&in_layout, &out_layout)];
     conv.run(
-        &Team::new(&control, 1),
+        &Team::new(&control, Isa::detect(), 1),
         &mut scratch,
         (&input, &in_layout),
         (&mut output, &out_layout),

@@ -354,7 +354,7 @@ impl Work<'_> {
                     for (h, start) in [(h, start), (h + grid.dilation[1], start + apart)] {
                         if h < grid.shape[1] {
                             let values = &mut strip[start..start + len];
-                            self.finish.row(block, d, h, part, values);
+                            self.finish.row(self.conv.isa, [block, d, h, part], values);
                         }
                     }
                 }
