@@ -82,6 +82,16 @@ pub enum DicomError {
         /// Whose fault it is.
         fault: Fault,
     },
+    /// A segmentation or structure set cannot be read.
+    #[error("{label} cannot be read as labels: {reason}")]
+    Labels {
+        /// The file.
+        label: String,
+        /// Why.
+        reason: String,
+        /// Whose fault it is.
+        fault: Fault,
+    },
     /// More than the limits allow.
     #[error("{what}; the limits of this installation do not allow it")]
     Limit {
@@ -120,7 +130,7 @@ impl Faulty for DicomError {
             | Self::Mismatch { .. }
             | Self::Value { .. } => Fault::Inconsistent,
             Self::Broken { .. } => Fault::Malformed,
-            Self::Unusable { fault, .. } => *fault,
+            Self::Unusable { fault, .. } | Self::Labels { fault, .. } => *fault,
             Self::Limit { .. } => Fault::Limit,
             Self::Canceled(_) => Fault::Canceled,
         }

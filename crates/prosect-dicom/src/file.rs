@@ -71,7 +71,7 @@ impl FileHeader {
             } else {
                 total
             };
-            match Self::parse(&bytes, total, limits) {
+            match Self::parse(&bytes, total, (limits, Keep::Header)) {
                 Err(Stop::NeedMore(n)) => {
                     if n > LONGEST_HEADER {
                         return Err(HeaderFailure::Limit(format!(
@@ -89,14 +89,23 @@ impl FileHeader {
 
     /// Reads the header from a whole file.
     pub(crate) fn of(bytes: &[u8], limits: &Limits) -> Result<Self, HeaderFailure> {
-        match Self::parse(bytes, bytes.len(), limits) {
+        Self::of_whole(bytes, limits, Keep::Header)
+    }
+
+    /// Reads every standard element before the pixel data from a whole file.
+    pub(crate) fn everything_of(bytes: &[u8], limits: &Limits) -> Result<Self, HeaderFailure> {
+        Self::of_whole(bytes, limits, Keep::Everything)
+    }
+
+    fn of_whole(bytes: &[u8], limits: &Limits, keep: Keep) -> Result<Self, HeaderFailure> {
+        match Self::parse(bytes, bytes.len(), (limits, keep)) {
             Ok(header) => Ok(header),
             Err(Stop::Failed(failure)) => Err(failure),
             Err(Stop::NeedMore(_)) => Err(broken("the file ends within its header", None)),
         }
     }
 
-    fn parse(bytes: &[u8], total: usize, limits: &Limits) -> Result<Self, Stop> {
+    fn parse(bytes: &[u8], total: usize, (limits, keep): (&Limits, Keep)) -> Result<Self, Stop> {
         let begin = recognize(bytes).ok_or(Stop::Failed(HeaderFailure::NotDicom))?;
         let (at, guessed) = match begin {
             Begin::Preamble => (PREAMBLE, false),
@@ -121,7 +130,7 @@ impl FileHeader {
             start,
             unsure_text: false,
         };
-        let outcome = header.read_data_set(bytes, total, limits);
+        let outcome = header.read_data_set(bytes, total, (limits, keep));
         if guessed
             && attribute::text(&header.data, tags::SOP_CLASS_UID).is_none()
             && !matches!(outcome, Err(Halt::NeedMore(_)))
@@ -151,16 +160,21 @@ impl FileHeader {
         }
     }
 
-    fn read_data_set(&mut self, bytes: &[u8], total: usize, limits: &Limits) -> Result<(), Halt> {
+    fn read_data_set(
+        &mut self,
+        bytes: &[u8],
+        total: usize,
+        (limits, keep): (&Limits, Keep),
+    ) -> Result<(), Halt> {
         let rest = bytes.get(self.start..).unwrap_or_default();
         if self.transfer_syntax == uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN {
             if bytes.len() < total {
                 return Err(Halt::NeedMore(total));
             }
-            return self.read_deflated(rest, limits);
+            return self.read_deflated(rest, (limits, keep));
         }
         let layout = layout_of(&self.transfer_syntax, rest);
-        let mut reader = Reader::new(bytes, total, self.start, layout, limits.depth);
+        let mut reader = keep.on(Reader::new(bytes, total, self.start, layout, limits.depth));
         let outcome = reader.data_set(&mut self.data);
         self.unsure_text = reader.unsure_text;
         self.pixel = outcome?;
@@ -168,7 +182,11 @@ impl FileHeader {
     }
 
     /// Inflates as much as the header needs.
-    fn read_deflated(&mut self, compressed: &[u8], limits: &Limits) -> Result<(), Halt> {
+    fn read_deflated(
+        &mut self,
+        compressed: &[u8],
+        (limits, keep): (&Limits, Keep),
+    ) -> Result<(), Halt> {
         let mut wanted = FIRST_STEP;
         loop {
             let inflated = inflate(compressed, wanted)?;
@@ -177,7 +195,8 @@ impl FileHeader {
             } else {
                 usize::MAX
             };
-            let mut reader = Reader::new(&inflated, total, 0, Layout::EXPLICIT_LE, limits.depth);
+            let reader = Reader::new(&inflated, total, 0, Layout::EXPLICIT_LE, limits.depth);
+            let mut reader = keep.on(reader);
             self.data = DataSet::new_empty();
             match reader.data_set(&mut self.data) {
                 Err(Halt::NeedMore(n)) if n <= LONGEST_HEADER && total == usize::MAX => {
@@ -226,6 +245,24 @@ impl FileHeader {
     /// Whether numbers are written most significant byte first.
     pub(crate) fn big_endian(&self) -> bool {
         self.transfer_syntax == EXPLICIT_VR_BIG_ENDIAN
+    }
+}
+
+/// What is kept of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keep {
+    /// What tells one image from another, and what is copied from it.
+    Header,
+    /// Every standard element.
+    Everything,
+}
+
+impl Keep {
+    fn on(self, reader: Reader<'_>) -> Reader<'_> {
+        match self {
+            Self::Header => reader,
+            Self::Everything => reader.keeping_everything(),
+        }
     }
 }
 

@@ -28,12 +28,14 @@ mod frame_labels;
 mod object;
 mod likeness;
 mod seg;
+mod foreign;
 #[cfg(test)]
 #[path = "../tests/dicom/shared_data.rs"]
 mod shared_data;
 
 pub use choose::{Choice, Verdict, choose_series, judge_series};
 pub use error::DicomError;
+pub use foreign::{ForeignKind, ForeignLabels, LabelObject, read_rtstruct_bytes, read_seg_bytes};
 pub use frame_labels::FrameLabels;
 pub use inspect::inspect;
 pub use inventory::{Inventory, LeftOut, LeftOutKind, Series, Study};

@@ -14,12 +14,15 @@ mod tests;
 
 pub(crate) use frames::Frames;
 
+use std::ops::Range;
+
 use dicom_dictionary_std::{tags, uids};
 use prosect_base::Fault;
 
 use crate::attribute::{count, number, text};
 use crate::file::FileHeader;
 use crate::frame::FrameRescale;
+use fragment::Fragments;
 
 /// The form of stored pixels (PS3.3 C.7.6.3, PS3.5 8.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,4 +230,36 @@ pub(crate) fn require_complete(header: &FileHeader, file_length: u64) -> Result<
         ));
     }
     Ok(())
+}
+
+/// Where the fragments of each of `n_frames` encapsulated frames are in `body`.
+pub(crate) fn compressed_frames(
+    header: &FileHeader,
+    (body, offset): (&[u8], usize),
+    n_frames: usize,
+) -> Result<Vec<Vec<Range<usize>>>, PixelFailure> {
+    Fragments::find(body, offset)?.by_frame(body, n_frames, &header.extended_offsets())
+}
+
+/// The samples of one compressed image, as many as pixels; the bytes are those of a whole frame.
+pub(crate) fn decode_image(
+    transfer_syntax: &str,
+    image: &[u8],
+    form: PixelForm,
+) -> Result<Vec<u32>, PixelFailure> {
+    codec::decode(transfer_syntax, image, form)
+}
+
+/// The first `n` bytes of an RLE image of one segment.
+pub(crate) fn rle_bytes(image: &[u8], n: usize) -> Result<Vec<u8>, PixelFailure> {
+    let form = PixelForm {
+        columns: n,
+        rows: 1,
+        bits_allocated: 8,
+        bits_stored: 8,
+        high_bit: 7,
+        signed: false,
+    };
+    let samples = rle::decode(image, form)?;
+    Ok(samples.into_iter().map(|sample| sample as u8).collect())
 }

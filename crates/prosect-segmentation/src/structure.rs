@@ -53,6 +53,42 @@ impl Rgb {
         .map(|c| (c.clamp(0.0, 1.0) * 65535.0).round() as u16)
     }
 
+    /// The color that [`Rgb::to_dicom_cielab`] made into these integers, or the nearest that a
+    /// screen can show.
+    pub fn from_dicom_cielab([l, a, b]: [u16; 3]) -> Self {
+        let [l, a, b] = [
+            f64::from(l) / 655.35,
+            f64::from(a) / 257.0 - 128.0,
+            f64::from(b) / 257.0 - 128.0,
+        ];
+        let fy = (l + 16.0) / 116.0;
+        let t = |f: f64| {
+            if f > 6.0 / 29.0 {
+                f * f * f
+            } else {
+                (116.0 * f - 16.0) * 27.0 / 24389.0
+            }
+        };
+        let x = 0.964_22 * t(fy + a / 500.0);
+        let y = t(fy);
+        let z = 0.825_21 * t(fy - b / 200.0);
+        // The inverse of the matrix above.
+        let linear = [
+            3.133_856_1 * x - 1.616_866_7 * y - 0.490_614_6 * z,
+            -0.978_768_4 * x + 1.916_141_5 * y + 0.033_454_0 * z,
+            0.071_945_3 * x - 0.228_991_4 * y + 1.405_242_7 * z,
+        ];
+        Self(linear.map(|c| {
+            let c = c.clamp(0.0, 1.0);
+            let encoded = if c <= 0.003_130_8 {
+                12.92 * c
+            } else {
+                1.055 * c.powf(1.0 / 2.4) - 0.055
+            };
+            (encoded * 255.0).round() as u8
+        }))
+    }
+
     /// The color as in CSS, for example `#dd5522`.
     pub fn to_css(self) -> String {
         let [r, g, b] = self.0;
@@ -101,6 +137,14 @@ mod tests {
         ];
         for (got, want) in lab.iter().zip([54.29, 80.81, 69.89]) {
             assert!((got - want).abs() < 0.1, "{lab:?}");
+        }
+    }
+
+    #[test]
+    fn colors_come_back_from_cielab() {
+        for step in 0..4096_u32 {
+            let rgb = Rgb([step * 17, step * 101 + 3, step * 211 + 7].map(|c| (c % 256) as u8));
+            assert_eq!(Rgb::from_dicom_cielab(rgb.to_dicom_cielab()), rgb);
         }
     }
 

@@ -15,4 +15,6 @@ mod segmentation;
 #[cfg(test)]
 mod irregular;
 #[cfg(test)]
+mod foreign;
+#[cfg(test)]
 mod real_scans;
