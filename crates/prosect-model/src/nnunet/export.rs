@@ -2,7 +2,9 @@
 //!
 //! Two neighboring planes are all that is kept. Where the corners of a cell agree, so does every
 //! voxel within: interpolation cannot change the winner (with half precision, only where the lead is
-//! larger than one rounding). Elsewhere the logits are interpolated and compared.
+//! larger than one rounding). Elsewhere the logits are interpolated and compared, those of channels that
+//! may win there or count in the confidence; rows of the target that lie between the same two rows of the
+//! network share that work.
 
 mod cell;
 mod finished;
@@ -15,12 +17,40 @@ use crate::nnunet::target::{Label, Labels, Merged, Place, Places, merge};
 use cell::{Corners, Interpolation};
 pub(crate) use finished::{Finished, Grid2};
 
+/// Neighboring rows of the target between the same two rows of the network's grid.
+struct Band {
+    /// The two rows; `None` outside the crop.
+    between: Option<[usize; 2]>,
+    /// For each of the target's rows, the share of the second.
+    shares: Vec<f64>,
+}
+
+impl Band {
+    fn all(rows: &[Option<Place>], height: usize) -> Vec<Self> {
+        let mut bands: Vec<Self> = Vec::new();
+        for place in rows {
+            let between = place.map(|p| corner_pair(p.low, p.share, height));
+            let share = place.map_or(0.0, |p| p.share);
+            match bands.last_mut() {
+                Some(band) if band.between == between => band.shares.push(share),
+                _ => bands.push(Self {
+                    between,
+                    shares: vec![share],
+                }),
+            }
+        }
+        bands
+    }
+}
+
 /// Receives the planes in order and fills the merged answer.
 pub(crate) struct Exporter<'a> {
     heads: &'a Heads,
     precision: Precision,
     grid: Grid2,
     places: Places,
+    /// Neighboring rows of the target that lie between the same rows of the network's grid.
+    bands: Vec<Band>,
     /// For each plane of the network's grid, the target's slices that can be made once it is there.
     due: Vec<Vec<usize>>,
     before: Option<Finished>,
@@ -47,6 +77,7 @@ impl<'a> Exporter<'a> {
             heads,
             precision,
             grid,
+            bands: Band::all(&places.axes[1], grid.height),
             places,
             due,
             before: None,
@@ -92,73 +123,83 @@ impl<'a> Exporter<'a> {
         let n = columns.len();
         if s2 == 1 && s1 == n && s0 == n * rows.len() {
             let part = slice * s0..(slice + 1) * s0;
-            (all_labels[part.clone()].par_chunks_mut(n))
-                .zip(all_doubts[part].par_chunks_mut(n))
-                .enumerate()
-                .for_each(|(row, (labels, doubts))| {
-                    if let Some(place) = rows[row] {
-                        self.fill_row([share, place.share], place.low, pair, labels, doubts);
-                    }
-                });
+            let (mut labels, mut doubts) = (&mut all_labels[part.clone()], &mut all_doubts[part]);
+            let mut work = Vec::with_capacity(self.bands.len());
+            for band in &self.bands {
+                let length = n * band.shares.len();
+                let (mine, rest) = labels.split_at_mut(length);
+                let (my_doubts, other_doubts) = doubts.split_at_mut(length);
+                (labels, doubts) = (rest, other_doubts);
+                work.push((band, mine, my_doubts));
+            }
+            (work.into_par_iter()).for_each(|(band, labels, doubts)| {
+                self.fill_band(share, band, pair, (labels, doubts));
+            });
             return;
         }
-        let made: Vec<(Vec<u16>, Vec<u8>)> = (0..rows.len())
-            .into_par_iter()
-            .map(|row| {
-                let (mut labels, mut doubts) = (vec![0_u16; n], vec![0; n]);
-                if let Some(place) = rows[row] {
-                    let shares = [share, place.share];
-                    self.fill_row(shares, place.low, pair, &mut labels, &mut doubts);
-                }
+        let made: Vec<(Vec<u16>, Vec<u8>)> = (self.bands.par_iter())
+            .map(|band| {
+                let length = n * band.shares.len();
+                let (mut labels, mut doubts) = (vec![0_u16; length], vec![0; length]);
+                self.fill_band(share, band, pair, (&mut labels, &mut doubts));
                 (labels, doubts)
             })
             .collect();
-        for (row, (labels, doubts)) in made.iter().enumerate() {
-            let first = slice * s0 + row * s1;
-            for (column, (found, doubt)) in labels.iter().zip(doubts).enumerate() {
-                let at = first + column * s2;
-                merge(&mut all_labels[at], &mut all_doubts[at], *found, *doubt);
+        let mut row = 0;
+        for (labels, doubts) in &made {
+            for (labels, doubts) in labels.chunks_exact(n).zip(doubts.chunks_exact(n)) {
+                let first = slice * s0 + row * s1;
+                for (column, (found, doubt)) in labels.iter().zip(doubts).enumerate() {
+                    let at = first + column * s2;
+                    merge(&mut all_labels[at], &mut all_doubts[at], *found, *doubt);
+                }
+                row += 1;
             }
         }
     }
 
-    /// One row of one slice. `shares` are those along axes 0 and 1; the row lies after `low`.
-    fn fill_row<L: Label>(
+    /// The rows of one band in one slice; `share` is that along axis 0.
+    fn fill_band<L: Label>(
         &self,
-        shares: [f64; 2],
-        low: usize,
+        share: f64,
+        band: &Band,
         pair: [&Finished; 2],
-        labels: &mut [L],
-        doubts: &mut [u8],
+        (labels, doubts): (&mut [L], &mut [u8]),
     ) {
-        let rows = corner_pair(low, shares[1], self.grid.height);
+        let Some(rows) = band.between else {
+            return;
+        };
         let mut corners: Option<Corners<'_>> = None;
         let mut interpolation = Interpolation::new(self.heads, self.precision, self.grid.channels);
         let columns = &self.places.axes[2];
-        for ((place, label), doubt) in columns.iter().zip(labels).zip(doubts) {
-            let Some(Place { low, share }) = *place else {
+        for (column, place) in columns.iter().enumerate() {
+            let Some(place) = *place else {
                 continue;
             };
-            let cell = corner_pair(low, share, self.grid.width);
+            let cell = corner_pair(place.low, place.share, self.grid.width);
             let here = match &corners {
                 Some(here) if here.columns() == cell => here,
                 _ => {
                     interpolation.forget();
-                    corners.insert(Corners::of(pair, self.grid, [rows, cell], shares))
+                    corners.insert(Corners::of(pair, self.grid, [rows, cell]))
                 }
             };
-            let (found, confidence) = if let Some(winner) = here.agreed(self.precision) {
-                (winner, here.confidence(share as f32))
-            } else {
-                interpolation.decide(here, share)
-            };
-            let value = match (self.heads, found) {
-                (Heads::Labels(values), channel) => values[usize::from(channel)],
-                (Heads::Regions(_), 0) => 0,
-                (Heads::Regions(values), one_more) => values[usize::from(one_more) - 1],
-            };
-            let sure = (confidence.clamp(0.0, 1.0) * 255.0).round() as u8;
-            merge(label, doubt, value, 255 - sure);
+            let agreed = here.agreed(self.precision);
+            for (row, &row_share) in band.shares.iter().enumerate() {
+                let shares = [share, row_share, place.share];
+                let (found, confidence) = match agreed {
+                    Some(winner) => (winner, here.confidence(shares)),
+                    None => interpolation.decide(here, shares),
+                };
+                let value = match (self.heads, found) {
+                    (Heads::Labels(values), channel) => values[usize::from(channel)],
+                    (Heads::Regions(_), 0) => 0,
+                    (Heads::Regions(values), one_more) => values[usize::from(one_more) - 1],
+                };
+                let sure = (confidence.clamp(0.0, 1.0) * 255.0 + 0.5) as u8;
+                let at = row * columns.len() + column;
+                merge(&mut labels[at], &mut doubts[at], value, 255 - sure);
+            }
         }
     }
 }

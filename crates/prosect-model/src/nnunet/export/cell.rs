@@ -2,7 +2,9 @@
 
 use crate::manifest::Heads;
 use crate::nnunet::accumulate::{LANES, Precision};
-use crate::nnunet::export::finished::{Finished, Grid2, Verdict, judge};
+use crate::nnunet::export::finished::{
+    Finished, Grid2, Verdict, exponential_sum, judge, judge_some, runner_up,
+};
 use crate::nnunet::half::round_double_to_half;
 
 /// The eight corners of a cell, along axes 0, 1, 2; the last varies fastest.
@@ -11,17 +13,15 @@ pub(crate) struct Corners<'a> {
     grid: Grid2,
     rows: [usize; 2],
     columns: [usize; 2],
-    shares: [f64; 2],
     verdicts: [Verdict; 8],
 }
 
 impl<'a> Corners<'a> {
-    /// `shares` are those along axes 0 and 1.
+    /// The corners on two planes, in two rows and two columns.
     pub(crate) fn of(
         pair: [&'a Finished; 2],
         grid: Grid2,
         [rows, columns]: [[usize; 2]; 2],
-        shares: [f64; 2],
     ) -> Self {
         let verdicts = std::array::from_fn(|corner| {
             let [a, b, c] = bits(corner);
@@ -32,7 +32,6 @@ impl<'a> Corners<'a> {
             grid,
             rows,
             columns,
-            shares,
             verdicts,
         }
     }
@@ -59,9 +58,9 @@ impl<'a> Corners<'a> {
         Some(winner)
     }
 
-    /// The corners' confidence, interpolated; `share` is that along axis 2.
-    pub(crate) fn confidence(&self, share: f32) -> f32 {
-        let [first, second] = self.shares.map(|s| s as f32);
+    /// The corners' confidence, interpolated; `shares` are those along axes 0, 1, 2.
+    pub(crate) fn confidence(&self, shares: [f64; 3]) -> f32 {
+        let [first, second, share] = shares.map(|s| s as f32);
         let mix = |a: f32, b: f32, share: f32| a + (b - a) * share;
         let v = |corner: usize| self.verdicts[corner].confidence;
         let along = |c: usize| {
@@ -80,9 +79,17 @@ pub(crate) struct Interpolation<'a> {
     heads: &'a Heads,
     precision: Precision,
     channels: usize,
-    /// Corner by corner, whole groups of eight channels each; or, in single precision, the first two
-    /// hold what lies between the others along axes 0 and 1.
+    /// In half precision the eight corners one after the other, whole groups of eight channels each.
+    /// In single precision the four that lie between the planes, each with the channels of `kept`.
     corners: Vec<f32>,
+    /// Channels that may win in the cell or come second, in rising order.
+    kept: Vec<u16>,
+    /// At each of the four corners, the sum of the exponentials of the other channels, less `base`.
+    others: [f32; 4],
+    /// Close to the highest logits of the cell.
+    base: f32,
+    /// Room for the corners of a cell before channels are left out.
+    all: Vec<f32>,
     logits: Vec<f32>,
     is_filled: bool,
 }
@@ -94,6 +101,10 @@ impl<'a> Interpolation<'a> {
             precision,
             channels,
             corners: Vec::new(),
+            kept: Vec::new(),
+            others: [0.0; 4],
+            base: 0.0,
+            all: Vec::new(),
             logits: Vec::new(),
             is_filled: false,
         }
@@ -104,50 +115,114 @@ impl<'a> Interpolation<'a> {
         self.is_filled = false;
     }
 
-    /// The winner at a voxel of the cell and how sure it is; `share` is that along axis 2.
-    pub(crate) fn decide(&mut self, corners: &Corners<'_>, share: f64) -> (u16, f32) {
-        let padded = self.channels.next_multiple_of(LANES);
+    /// The winner at a voxel of the cell and how sure it is; `shares` are those along axes 0, 1, 2, of
+    /// which the first is the same for all voxels until the next cell.
+    pub(crate) fn decide(&mut self, corners: &Corners<'_>, shares: [f64; 3]) -> (u16, f32) {
         if !self.is_filled {
-            self.fill(corners, padded);
+            self.fill(corners, shares[0]);
             self.is_filled = true;
         }
-        match self.precision {
-            Precision::Single => self.mix_single(padded, share as f32),
-            Precision::Half => self.mix_half(corners.shares, padded, share),
+        if self.precision == Precision::Half {
+            self.mix_half(shares);
+            let verdict = judge(&self.logits, self.heads, self.precision);
+            return (verdict.winner, verdict.confidence);
         }
-        let verdict = judge(&self.logits[..self.channels], self.heads, self.precision);
-        (verdict.winner, verdict.confidence)
+        let [_, second, third] = shares.map(|share| share as f32);
+        self.mix_single([second, third]);
+        if matches!(self.heads, Heads::Regions(_)) {
+            let verdict = judge(&self.logits, self.heads, self.precision);
+            return (verdict.winner, verdict.confidence);
+        }
+        let mix = |a: f32, b: f32, share: f32| a * (1.0 - share) + b * share;
+        let [a, b, c, d] = self.others;
+        let others = mix(mix(a, c, second), mix(b, d, second), third);
+        let (winner, confidence) = judge_some(&self.logits, self.base, others);
+        (self.kept[winner], confidence)
     }
 
-    fn fill(&mut self, corners: &Corners<'_>, padded: usize) {
-        self.corners.resize(8 * padded, 0.0);
-        self.logits.resize(padded, 0.0);
-        for (corner, pixel) in self.corners.chunks_exact_mut(padded).enumerate() {
+    fn fill(&mut self, corners: &Corners<'_>, first: f64) {
+        let padded = self.channels.next_multiple_of(LANES);
+        let room = match self.precision {
+            Precision::Single => &mut self.all,
+            Precision::Half => &mut self.corners,
+        };
+        room.resize(8 * padded, 0.0);
+        for (corner, pixel) in room.chunks_exact_mut(padded).enumerate() {
             let [a, b, c] = bits(corner);
             let at = [corners.rows[b], corners.columns[c]];
             corners.pair[a].read(corners.grid, at, pixel);
         }
-        if self.precision == Precision::Single {
-            let [first, second] = corners.shares.map(|s| s as f32);
-            let (low, high) = self.corners.split_at_mut(4 * padded);
-            mix_into(low, high, first);
-            let (low, high) = low.split_at_mut(2 * padded);
-            mix_into(low, high, second);
+        if self.precision == Precision::Half {
+            self.logits.resize(self.channels, 0.0);
+            return;
         }
+        let (low, high) = self.all.split_at_mut(4 * padded);
+        mix_into(low, high, first as f32);
+        self.keep(padded);
+        self.corners.clear();
+        let corners = self.all[..4 * padded].chunks_exact_mut(padded);
+        for (corner, others) in corners.zip(&mut self.others) {
+            for channel in &self.kept {
+                let logit = &mut corner[usize::from(*channel)];
+                self.corners.push(*logit);
+                *logit = f32::NEG_INFINITY;
+            }
+            *others = exponential_sum(&corner[..self.channels], self.base);
+        }
+        self.logits.resize(self.kept.len(), 0.0);
     }
 
-    fn mix_single(&mut self, padded: usize, share: f32) {
-        let (low, high) = self.corners.split_at(padded);
-        for ((logit, a), b) in self.logits.iter_mut().zip(low).zip(high) {
-            *logit = a * (1.0 - share) + b * share;
+    /// Chooses the channels that may win or come second. Between the four corners a channel is at least
+    /// its least and at most its greatest corner; two channels are at least the second highest least.
+    fn keep(&mut self, padded: usize) {
+        self.kept.clear();
+        if matches!(self.heads, Heads::Regions(_)) {
+            self.kept.extend(0..self.channels as u16);
+            return;
+        }
+        let (corners, rest) = self.all.split_at_mut(4 * padded);
+        let (greatest, rest) = rest.split_at_mut(padded);
+        let least = &mut rest[..padded];
+        greatest.copy_from_slice(&corners[..padded]);
+        least.copy_from_slice(&corners[..padded]);
+        for corner in corners.chunks_exact(padded).skip(1) {
+            for ((greatest, least), value) in greatest.iter_mut().zip(&mut *least).zip(corner) {
+                *greatest = if *value > *greatest {
+                    *value
+                } else {
+                    *greatest
+                };
+                *least = if *value < *least { *value } else { *least };
+            }
+        }
+        let bar = runner_up(&least[..self.channels]);
+        self.base = greatest[..self.channels]
+            .iter()
+            .copied()
+            .fold(f32::NEG_INFINITY, f32::max);
+        let channels = greatest[..self.channels].iter().zip(0_u16..);
+        let kept = channels.filter(|(value, _)| **value >= bar);
+        self.kept.extend(kept.map(|(_, channel)| channel));
+    }
+
+    fn mix_single(&mut self, [second, third]: [f32; 2]) {
+        let n = self.kept.len();
+        let (first_row, second_row) = self.corners.split_at(2 * n);
+        let (a, b) = first_row.split_at(n);
+        let (c, d) = second_row.split_at(n);
+        for (channel, logit) in self.logits.iter_mut().enumerate() {
+            let low = a[channel] * (1.0 - second) + c[channel] * second;
+            let high = b[channel] * (1.0 - second) + d[channel] * second;
+            *logit = low * (1.0 - third) + high * third;
         }
     }
 
     /// As scipy adds up: in double precision, corner by corner, each value times its weights along
     /// axes 0, 1, 2 in turn; then one rounding to half precision.
-    fn mix_half(&mut self, [first, second]: [f64; 2], padded: usize, share: f64) {
-        let weights = [first, second, share].map(|s| [1.0 - s, 1.0 - (1.0 - s)]);
-        for (channel, logit) in self.logits[..self.channels].iter_mut().enumerate() {
+    fn mix_half(&mut self, shares: [f64; 3]) {
+        let padded = self.channels.next_multiple_of(LANES);
+        let weights = shares.map(|s| [1.0 - s, 1.0 - (1.0 - s)]);
+        for (channel, logit) in self.logits.iter_mut().enumerate() {
             let mut sum = 0.0_f64;
             for corner in 0..8 {
                 let [a, b, c] = bits(corner);

@@ -95,25 +95,51 @@ pub(crate) fn judge(logits: &[f32], heads: &Heads, precision: Precision) -> Verd
 
 /// The first of the highest logits wins.
 fn judge_labels(logits: &[f32]) -> Verdict {
-    let mut winner = 0;
-    let (mut best, mut second, mut rival) =
-        (f32::NEG_INFINITY, f32::NEG_INFINITY, f32::NEG_INFINITY);
-    for (channel, logit) in logits.iter().enumerate() {
-        if *logit > best {
-            rival = best;
-            second = best;
-            best = *logit;
-            winner = channel;
-        } else if *logit > second {
-            second = *logit;
-        }
-    }
+    let (winner, best, before, second) = top(logits);
     Verdict {
         winner: winner as u16,
         confidence: (1.0 - exp(second - best)) / exponential_sum(logits, best),
-        lead: best - rival,
+        lead: best - before,
         step: half_step(best.abs()),
     }
+}
+
+/// The winner among some channels and how sure it is, where the exponentials of the others, each less
+/// `base`, add up to `others` and none of them is runner-up.
+pub(crate) fn judge_some(logits: &[f32], base: f32, others: f32) -> (usize, f32) {
+    let (winner, best, _, second) = top(logits);
+    let sum = exponential_sum(logits, best) + others * exp_any(base - best);
+    (winner, (1.0 - exp(second - best)) / sum)
+}
+
+/// The first of the highest, its value, the highest of those before it, and the highest of the others.
+fn top(logits: &[f32]) -> (usize, f32, f32, f32) {
+    let best = greatest(logits);
+    let winner = logits.iter().position(|logit| *logit == best).unwrap_or(0);
+    let before = greatest(&logits[..winner.min(logits.len())]);
+    let after = greatest(logits.get(winner + 1..).unwrap_or_default());
+    (winner, best, before, before.max(after))
+}
+
+/// The second highest of some values; the same as the highest where that stands twice.
+pub(crate) fn runner_up(values: &[f32]) -> f32 {
+    top(values).3
+}
+
+fn greatest(logits: &[f32]) -> f32 {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let mut partial = [f32::NEG_INFINITY; LANES];
+    let eights = logits.chunks_exact(LANES);
+    let rest = eights.remainder().iter().copied();
+    for eight in eights {
+        for (most, logit) in partial.iter_mut().zip(eight) {
+            *most = larger(*most, *logit);
+        }
+    }
+    partial
+        .into_iter()
+        .chain(rest)
+        .fold(f32::NEG_INFINITY, larger)
 }
 
 /// The last channel whose sigmoid exceeds one half wins.
@@ -143,8 +169,13 @@ pub(crate) fn is_inside(logit: f32, precision: Precision) -> bool {
     }
 }
 
+/// The exponential of a moderate number of either sign.
+fn exp_any(x: f32) -> f32 {
+    if x > 0.0 { 1.0 / exp(-x) } else { exp(x) }
+}
+
 /// The sum of exponentials, each less the highest logit.
-fn exponential_sum(logits: &[f32], best: f32) -> f32 {
+pub(crate) fn exponential_sum(logits: &[f32], best: f32) -> f32 {
     let mut partial = [0.0_f32; LANES];
     let eights = logits.chunks_exact(LANES);
     let rest = eights.remainder();
@@ -182,7 +213,7 @@ fn exp(x: f32) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{exp, judge};
+    use super::{exp, exponential_sum, judge, judge_some, runner_up};
     use crate::manifest::Heads;
     use crate::nnunet::accumulate::Precision;
 
@@ -195,6 +226,22 @@ mod tests {
             assert!((exp(x) / x.exp() - 1.0).abs() <= tolerance, "{x}");
         }
         assert!(exp(f32::NEG_INFINITY) < 1e-30);
+    }
+
+    #[test]
+    fn channels_out_of_contention_count_by_their_sum() {
+        let logits = [0.25, 3.0, 2.5, -1.0, 1.5];
+        assert_eq!(runner_up(&logits), 2.5);
+        let whole = judge(
+            &logits,
+            &Heads::Labels(vec![0, 1, 2, 3, 4]),
+            Precision::Single,
+        );
+        let base = 3.5;
+        let others = exponential_sum(&[0.25, -1.0, 1.5], base);
+        let (winner, confidence) = judge_some(&logits[1..3], base, others);
+        assert_eq!(winner, 0);
+        assert!((confidence - whole.confidence).abs() < 1e-6, "{confidence}");
     }
 
     #[track_caller]
