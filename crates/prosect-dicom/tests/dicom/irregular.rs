@@ -182,3 +182,19 @@ fn confidences_must_fit_the_layers() {
     let frames = FrameLabels::of(&segmentation, &source).unwrap();
     assert_eq!(frames.layers[0].len(), bent.pixels().count());
 }
+
+#[test]
+fn three_thousand_slices_are_read_with_one_missing() {
+    let mut gaps = vec![0.5; 2999];
+    gaps[1234] = 1.0;
+    let bent = Bent {
+        scan: Scan::default(),
+        heights_mm: heights(&gaps),
+        shift: [0.0; 2],
+    };
+    let marker = random(bent.pixels().count(), 5);
+    let source = bent.load(&marker);
+    assert_eq!(source.frames.len(), 3000);
+    assert_eq!(source.image.grid().shape(), [6, 5, 3001]);
+    assert_eq!(source.findings.len(), 1, "{:?}", source.findings);
+}

@@ -502,6 +502,75 @@ mod tests {
     }
 
     #[test]
+    fn a_slanted_nifti_is_put_on_a_straight_grid_and_told() {
+        let v = Vector::new;
+        let columns = [v([0.7, 0.0, 0.0]), v([0.0, 0.7, 0.0]), v([0.0, 0.6, 2.0])];
+        let affine = Affine::from_columns(columns, Point::new([1.0, 2.0, 3.0]));
+        let grid = Grid::new([9, 8, 7], affine, None).unwrap();
+        let image = Volume::from_fn(grid.clone(), |at| {
+            (20.0 * grid.position(at).xyz[2]) as f32 - 1000.0
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("slanted.nii.gz");
+        let mut out = std::fs::File::create(&path).unwrap();
+        let options = prosect_formats::nifti::WriteOptions::default();
+        prosect_formats::nifti::write_image(&image, &options, &mut out).unwrap();
+        drop(out);
+        let choice = InputChoice {
+            path,
+            ..InputChoice::default()
+        };
+        let input = read(&choice, &ct(), &Silent, &Cancel::new()).unwrap();
+        assert!(checks(&input).contains(&"sheared"), "{:?}", input.findings);
+        assert!(input.resampled_because().unwrap().contains("right angles"));
+        let straight = input.image();
+        assert!(!is_sheared(straight.grid()));
+        let cover = input.cover().unwrap();
+        for k in 0..straight.grid().shape()[2] {
+            let [in_i, in_j] = cover.image_range(k);
+            let at = prosect_volume::VoxelIndex {
+                i: in_i.start + 4,
+                j: in_j.start + 4,
+                k,
+            };
+            let want = 20.0 * straight.grid().position(at).xyz[2] - 1000.0;
+            // 1e-2: positions are f32 in a NIfTI.
+            assert!((f64::from(straight.get(at).unwrap()) - want).abs() < 1e-2);
+        }
+    }
+
+    #[test]
+    fn a_series_with_a_missing_slice_is_covered_and_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let grid = Grid::axis_aligned([8, 8, 10], [2.0; 3], Point::new([0.0; 3])).unwrap();
+        let volume = Volume::filled(grid, 40_i16);
+        let options = SeriesOptions::default();
+        write_series(folder.path(), &volume, &options, &Silent, &Cancel::new()).unwrap();
+        let mut files: Vec<_> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        files.sort();
+        std::fs::remove_file(&files[4]).unwrap();
+        let choice = InputChoice {
+            path: folder.path().to_owned(),
+            ..InputChoice::default()
+        };
+        let input = read(&choice, &ct(), &Silent, &Cancel::new()).unwrap();
+        assert_eq!(checks(&input), ["slices_missing"]);
+        let codes: Vec<&str> = input.findings.iter().map(|f| f.code.as_str()).collect();
+        assert!(codes.contains(&"resampled"), "{codes:?}");
+        assert_eq!(
+            (input.record.n_slices, input.image().grid().shape()[2]),
+            (9, 10)
+        );
+        assert_eq!(
+            input.resampled_because(),
+            Some("1 of 8 gaps between slices differ from the usual 2.00 mm")
+        );
+    }
+
+    #[test]
     fn a_tilted_grid_is_told_from_a_straight_one() {
         let columns = |shift: f64| {
             let v = Vector::new;
