@@ -29,11 +29,17 @@ mod object;
 mod likeness;
 mod seg;
 mod foreign;
+mod rtstruct;
+mod report;
+mod encapsulated;
+mod capture;
 #[cfg(test)]
 #[path = "../tests/dicom/shared_data.rs"]
 mod shared_data;
 
+pub use capture::{CapturedPicture, write_capture};
 pub use choose::{Choice, Verdict, choose_series, judge_series};
+pub use encapsulated::{SurfaceDocument, SurfaceKind, model_group_uid, write_surface};
 pub use error::DicomError;
 pub use foreign::{ForeignKind, ForeignLabels, LabelObject, read_rtstruct_bytes, read_seg_bytes};
 pub use frame_labels::FrameLabels;
@@ -42,5 +48,7 @@ pub use inventory::{Inventory, LeftOut, LeftOutKind, Series, Study};
 pub use load::{Finding, ImageSeries, Resampled, SourceFrame, SourceHeader, load_series};
 pub use object::{Moment, ObjectOptions, ObjectReport, SignOff};
 pub use score::Reason;
+pub use report::{Measured, Measurements, write_report};
+pub use rtstruct::{Holes, write_rtstruct};
 pub use seg::{write_labelmap, write_seg};
 pub use stored::{StoredFrames, read_stored_frames};

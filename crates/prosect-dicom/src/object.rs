@@ -61,6 +61,11 @@ impl Moment {
             reason: "it is not YYYYMMDD and HHMMSS".to_owned(),
         })
     }
+
+    /// As one text (PS3.5 6.2, DT).
+    pub(crate) fn date_time(&self) -> String {
+        format!("{}{}", self.date, self.time)
+    }
 }
 
 /// A person who has reviewed the segmentation and takes responsibility for it.
@@ -94,6 +99,14 @@ impl SignOff {
     /// The name, which stands in the signed objects: that is what signing is for.
     pub(crate) fn person(&self) -> &str {
         self.person.reveal()
+    }
+
+    pub(crate) fn organization(&self) -> &str {
+        &self.organization
+    }
+
+    pub(crate) fn moment(&self) -> &Moment {
+        &self.moment
     }
 }
 

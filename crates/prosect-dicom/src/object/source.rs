@@ -6,8 +6,8 @@ use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
 use dicom_dictionary_std::tags;
 use prosect_volume::FrameOfReference;
 
-use super::Moment;
 use super::put::{dicom_code, put, put_code, put_items};
+use super::{Moment, ObjectReport};
 use crate::attribute::text;
 use crate::load::{ImageSeries, SourceFrame};
 use crate::reader::DataSet;
@@ -179,19 +179,54 @@ pub(crate) fn instances(source: &ImageSeries) -> Vec<DataSet> {
 
 /// Common Instance Reference: every image of the source.
 pub(crate) fn put_references(data: &mut DataSet, source: &ImageSeries) {
-    let mut series = DataSet::new_empty();
-    put(
-        &mut series,
-        tags::SERIES_INSTANCE_UID,
-        VR::UI,
-        &source.series_uid,
-    );
     put_items(
-        &mut series,
-        tags::REFERENCED_INSTANCE_SEQUENCE,
-        instances(source),
+        data,
+        tags::REFERENCED_SERIES_SEQUENCE,
+        vec![series_reference(&source.series_uid, instances(source))],
     );
-    put_items(data, tags::REFERENCED_SERIES_SEQUENCE, vec![series]);
+}
+
+/// As [`put_references`], with other new objects of the same study.
+pub(crate) fn put_references_with(
+    data: &mut DataSet,
+    source: &ImageSeries,
+    others: &[&ObjectReport],
+) {
+    let others = others.iter().map(|other| {
+        let instance = instance_reference(&other.sop_class_uid, &other.sop_instance_uid);
+        series_reference(&other.series_uid, vec![instance])
+    });
+    let all = [series_reference(&source.series_uid, instances(source))];
+    put_items(
+        data,
+        tags::REFERENCED_SERIES_SEQUENCE,
+        all.into_iter().chain(others).collect(),
+    );
+}
+
+fn series_reference(series_uid: &str, instances: Vec<DataSet>) -> DataSet {
+    let mut series = DataSet::new_empty();
+    put(&mut series, tags::SERIES_INSTANCE_UID, VR::UI, series_uid);
+    put_items(&mut series, tags::REFERENCED_INSTANCE_SEQUENCE, instances);
+    series
+}
+
+/// Burned In Annotation and Recognizable Visual Features of what shows the body (PS3.3 C.7.6.1.1).
+/// Prosect writes no name into a picture; what the scanner burned in shows through. Who shows a
+/// head shows a face.
+pub(crate) fn put_recognizable(data: &mut DataSet, source: &ImageSeries) {
+    let header = &source.header.reveal().data;
+    let burned_in = text(header, tags::BURNED_IN_ANNOTATION).is_some_and(|flag| flag == "YES");
+    let flag = if burned_in { "YES" } else { "NO" };
+    put(data, tags::BURNED_IN_ANNOTATION, VR::CS, flag);
+    let head = ["HEAD", "SKULL", "FACE", "BRAIN", "ORBIT", "WHOLEBODY"];
+    let part = source.body_part().unwrap_or_default().to_ascii_uppercase();
+    let told = text(header, tags::RECOGNIZABLE_VISUAL_FEATURES);
+    if let Some(told) = told {
+        put(data, tags::RECOGNIZABLE_VISUAL_FEATURES, VR::CS, &told);
+    } else if head.iter().any(|name| part.contains(name)) {
+        put(data, tags::RECOGNIZABLE_VISUAL_FEATURES, VR::CS, "YES");
+    }
 }
 
 /// Derivation Image: from which image a frame was made, and that it lies where that one lies
