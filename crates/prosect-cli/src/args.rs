@@ -161,11 +161,12 @@ pub(crate) struct Segment {
     /// Modality of a NIfTI, which does not say it itself: CT or MR [default: CT if the values are HU]
     #[arg(long, value_name = "CODE", help_heading = "Input")]
     pub(crate) modality: Option<String>,
-    /// Write these formats, separated by commas: seg, nifti, stl, obj, glb, or all
+    /// Write these formats, separated by commas: seg, labelmap, rtstruct, sr, nifti, stl, obj, glb,
+    /// encapsulated, sc; or all; usual is all but the last two, which hold nothing new
     #[arg(
         long,
         value_name = "LIST",
-        default_value = "all",
+        default_value = "usual",
         help_heading = "Output"
     )]
     pub(crate) format: String,

@@ -30,7 +30,7 @@ pub(crate) fn run(arguments: &Demo, session: &Session) -> Result<Done, Failure> 
         models: ModelChoice::Named(vec!["liver-ct".into()]),
         structures: None,
         models_folder: models::folder(arguments.run.models.as_deref()),
-        formats: Formats::All,
+        formats: Formats::Usual,
         with_image: true,
         engine: segment_command::engine(&arguments.run, session)?,
     };

@@ -8,7 +8,7 @@ use dicom_dictionary_std::{tags, uids};
 use crate::error::DicomError;
 use crate::frame_labels::FrameLabels;
 use crate::load::ImageSeries;
-use crate::object::put::{put, short_text};
+use crate::object::put::{put, put_items, short_text};
 use crate::object::{
     Frontmatter, Identity, ObjectOptions, ObjectReport, Review, put_content_date, put_numbers,
     source, write_plain,
@@ -63,6 +63,7 @@ pub fn write_capture(
         (tags::CONVERSION_TYPE, VR::CS, "WSD"),
         // Four views in one picture have no one orientation.
         (tags::PATIENT_ORIENTATION, VR::CS, ""),
+        (tags::LATERALITY, VR::CS, ""),
         (tags::IMAGE_COMMENTS, VR::LT, review.sentence()),
         (tags::DERIVATION_DESCRIPTION, VR::ST, &title),
         (tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "RGB"),
@@ -72,6 +73,11 @@ pub fn write_capture(
     }
     source::put_recognizable(&mut data, source);
     source::put_lossy(&mut data, source);
+    put_items(
+        &mut data,
+        tags::SOURCE_IMAGE_SEQUENCE,
+        source::instances(source),
+    );
     source::put_references(&mut data, source);
     put_numbers(
         &mut data,

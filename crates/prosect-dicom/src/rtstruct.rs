@@ -18,7 +18,7 @@ use crate::frame_labels::FrameLabels;
 use crate::load::ImageSeries;
 use crate::object::content::{Content, PixelBox};
 use crate::object::put::{code_item, decimal, put, put_code, put_items, short_text};
-use crate::object::structure::{identification, put_region};
+use crate::object::structure::{identification, is_anatomy, put_region};
 use crate::object::{
     Frontmatter, Identity, ObjectOptions, ObjectReport, Review, moment, put_frame_of_reference,
     source, write_file,
@@ -29,13 +29,14 @@ use contour::{Contour, join_holes, trace};
 /// How what is left out inside of a structure is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Holes {
-    /// As contours of their own, combined by exclusive or (`CLOSEDPLANAR_XOR`, PS3.3 C.8.8.6.3).
-    /// Structures without holes are written as `CLOSED_PLANAR`, which means the same for them and
-    /// which every reader knows.
+    /// Joined to the contour around them by a channel without width (PS3.3 C.8.8.6.3); all are
+    /// `CLOSED_PLANAR`. Whoever fills polygons gets the holes right.
     #[default]
-    Xor,
-    /// Joined to the contour around them by a channel without width; all are `CLOSED_PLANAR`.
     Keyhole,
+    /// As contours of their own, combined by exclusive or (`CLOSEDPLANAR_XOR`). A reader that does
+    /// not know the word fills the holes, so that this must be asked for. Structures without holes
+    /// are `CLOSED_PLANAR` here as well.
+    Xor,
 }
 
 /// Writes the segmentation as an RT Structure Set. ROI Numbers are Segment Numbers.
@@ -206,18 +207,12 @@ fn roi(
 
 /// One item of the RT ROI Observations Sequence: what the region is.
 fn observation(number: usize, segment: &Segment, review: &Review<'_>) -> DataSet {
-    /// SNOMED CT, "Anatomical structure": only what is one is an ORGAN; a lesion is none of the
-    /// defined terms until somebody plans a treatment.
-    const ANATOMICAL_STRUCTURE: &str = "123037004";
     let structure = &segment.structure;
     let mut item = DataSet::new_empty();
     put_integer(&mut item, tags::OBSERVATION_NUMBER, number);
     put_integer(&mut item, tags::REFERENCED_ROI_NUMBER, number);
-    let kind = if structure.category.value == ANATOMICAL_STRUCTURE {
-        "ORGAN"
-    } else {
-        ""
-    };
+    // A lesion is none of the defined terms until somebody plans a treatment.
+    let kind = if is_anatomy(structure) { "ORGAN" } else { "" };
     put(&mut item, tags::RTROI_INTERPRETED_TYPE, VR::CS, kind);
     let interpreter = review.sign_off.map_or("", |signed| signed.person());
     put(&mut item, tags::ROI_INTERPRETER, VR::PN, interpreter);

@@ -13,6 +13,7 @@ mod pictures;
 mod finding;
 mod record;
 mod bundle;
+mod objects;
 
 use std::path::{Path, PathBuf};
 
@@ -21,12 +22,14 @@ use prosect_formats::case::{CaseRecord, FileRecord, write_json};
 use prosect_model::{Model, ModelStore};
 use prosect_segmentation::measure::Survey;
 use prosect_segmentation::{Labelmap, Segmentation};
+use prosect_volume::Volume;
 
 use crate::pipeline::bundle::Bundle;
 use crate::pipeline::choice::Subject;
 use crate::pipeline::clock::Clock;
 use crate::pipeline::drawing::{Drawing, Task};
 use crate::pipeline::input::{Input, Loaded};
+use crate::pipeline::objects::Objects;
 use crate::pipeline::pictures::Pictures;
 use crate::pipeline::record::Parts;
 use crate::pipeline::surfaces::Made;
@@ -166,10 +169,11 @@ fn prepare(
     for model in &models {
         require_modality(model, &input)?;
     }
-    let only_seg =
-        matches!(&request.formats, Formats::Only(formats) if formats.contains(&Format::Seg));
-    if only_seg && matches!(input.loaded, Loaded::Nifti(_)) {
-        return Err(PipelineError::SegWithoutDicom);
+    if let (Formats::Only(formats), Loaded::Nifti(_)) = (&request.formats, &input.loaded)
+        && let Some(format) = formats.iter().find(|format| format.is_dicom())
+    {
+        let format = format.name();
+        return Err(PipelineError::ObjectWithoutDicom { format });
     }
     let manifests: Vec<_> = models.iter().map(Model::manifest).collect();
     let shares = choice::share(&manifests, wanted)?;
@@ -239,11 +243,22 @@ fn write_files(
         ..
     } = parts;
     let formats = &request.formats;
-    let seg = || match &input.loaded {
-        Loaded::Dicom(series) if formats.wants(Format::Seg) => {
-            bundle.write_seg(segmentation, drawings, series)
+    let confidences: Vec<&Volume<u8>> = drawings.iter().map(|d| &d.confidence).collect();
+    let drawn = (segmentation, &confidences[..]);
+    let objects = match &input.loaded {
+        Loaded::Dicom(series)
+            if Format::ALL
+                .iter()
+                .any(|f| f.is_dicom() && formats.wants(*f)) =>
+        {
+            Some(Objects::of(bundle, drawn, series, formats)?)
         }
-        _ => Ok(Vec::new()),
+        _ => None,
+    };
+    let dicom = || {
+        objects
+            .as_ref()
+            .map_or(Ok(Vec::new()), |o| o.write(surveys))
     };
     let nifti = || {
         let image = request.with_image.then(|| input.image());
@@ -255,22 +270,25 @@ fn write_files(
     };
     let surfaces = || {
         let parts = bundle::parts(segmentation, surveys, &made.surfaces);
-        bundle.write_surfaces(&parts, formats)
+        bundle.write_surfaces(&parts, formats, objects.as_ref())
     };
     let pictures = || {
         let is_ct = input.record.modality == "CT";
         let drawn = (segmentation, surveys);
         let pictures = pictures::draw(input.image(), drawn, &made.surfaces, is_ct, case_code)
             .map_err(|source| in_stage("preview.png", source))?;
-        let files = bundle.write_preview(&pictures)?;
+        let mut files = bundle.write_preview(&pictures)?;
+        if let Some(objects) = &objects {
+            files.extend(objects.write_capture(&pictures.preview)?);
+        }
         Ok::<_, PipelineError>((files, pictures))
     };
-    let ((seg, nifti), (surfaces, preview)) = rayon::join(
-        || rayon::join(seg, nifti),
+    let ((dicom, nifti), (surfaces, preview)) = rayon::join(
+        || rayon::join(dicom, nifti),
         || rayon::join(surfaces, pictures),
     );
     let (preview, pictures) = preview?;
-    Ok(([seg?, nifti?, surfaces?, preview].concat(), pictures))
+    Ok(([dicom?, nifti?, surfaces?, preview].concat(), pictures))
 }
 
 fn in_stage(path: impl AsRef<Path>, source: std::io::Error) -> PipelineError {

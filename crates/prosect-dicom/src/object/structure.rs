@@ -10,6 +10,13 @@ use crate::load::ImageSeries;
 use crate::reader::DataSet;
 use crate::uid::derive_uid;
 
+/// Whether a structure is a part of the body and not a finding in one: its category is "Anatomical
+/// structure" or "Body structure" (PS3.16 CID 7150, and before 2017).
+pub(crate) fn is_anatomy(structure: &Structure) -> bool {
+    const ANATOMY: [&str; 2] = ["91723000", "123037004"];
+    ANATOMY.contains(&structure.category.value.as_str())
+}
+
 /// Segmented Property Category and Type with its modifier, Anatomic Region with its modifier
 /// (PS3.3 C.8.20.2, table C.8.20-4).
 pub(crate) fn put_property(item: &mut DataSet, structure: &Structure) {

@@ -9,12 +9,10 @@ use crate::error::DicomError;
 use crate::load::ImageSeries;
 use crate::object::put::{dicom_code, sct_code};
 use crate::object::source::instance_reference;
-use crate::object::structure::{parameters, tracking};
+use crate::object::structure::{is_anatomy, parameters, tracking};
 use crate::object::{ObjectReport, put_numbers};
 use crate::reader::DataSet;
 
-/// SNOMED CT, "Anatomical structure": the finding is then its own site.
-const ANATOMICAL_STRUCTURE: &str = "123037004";
 /// Values of laterality (PS3.16 CID 244): right, left, both, one side.
 const LATERALITY: [&str; 4] = ["24028007", "7771000", "51440002", "66459002"];
 
@@ -75,8 +73,7 @@ fn finding(structure: &Structure) -> Vec<DataSet> {
         &dicom_code("121071", "Finding"),
         &structure.property_type,
     );
-    let is_anatomy = structure.category.value == ANATOMICAL_STRUCTURE;
-    let site = match (&structure.region, is_anatomy) {
+    let site = match (&structure.region, is_anatomy(structure)) {
         (Some(region), _) => Some((region, &structure.region_modifier)),
         (None, true) => Some((&structure.property_type, &structure.type_modifier)),
         (None, false) => None,

@@ -32,6 +32,11 @@ impl Raster {
         self.height
     }
 
+    /// All pixels, three bytes each, row by row from the top left.
+    pub fn rgb(&self) -> &[u8] {
+        &self.rgb
+    }
+
     /// The color at a pixel, or `None` outside.
     pub fn get(&self, x: usize, y: usize) -> Option<[u8; 3]> {
         let inside = x < self.width && y < self.height;

@@ -6,7 +6,6 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use prosect_base::{Cancel, Progress};
-use prosect_dicom::{FrameLabels, ImageSeries, ObjectOptions, write_seg};
 use prosect_formats::case::{CaseRecord, FileRecord, HashedFile, write_json};
 use prosect_formats::nifti::{self, WriteOptions};
 use prosect_formats::report::write_report;
@@ -20,10 +19,8 @@ use rayon::prelude::*;
 use crate::pipeline::drawing::Drawing;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::format::{Format, Formats};
+use crate::pipeline::objects::{Objects, SurfaceFiles};
 use crate::pipeline::pictures::Pictures;
-
-/// Series Number of the segmentation: out of the way of what scanners use.
-const SEG_SERIES_NUMBER: u32 = 8100;
 
 /// A case folder being filled.
 #[derive(Clone, Copy)]
@@ -35,11 +32,11 @@ pub(crate) struct Bundle<'a> {
 }
 
 /// Files that were written, or why one was not.
-type Written = Result<Vec<FileRecord>, PipelineError>;
+pub(crate) type Written = Result<Vec<FileRecord>, PipelineError>;
 
 impl Bundle<'_> {
     /// Writes one file through `write`, to the disk and not only to the cache, and describes it.
-    fn write(
+    pub(crate) fn write(
         &self,
         path: &str,
         what: &str,
@@ -58,32 +55,6 @@ impl Bundle<'_> {
             .into_inner()
             .map_err(|error| failed(error.into_error()))?;
         file.finish(path, what).map_err(failed)
-    }
-
-    /// The DICOM SEG on the frames of its source.
-    pub(crate) fn write_seg(
-        &self,
-        segmentation: &Segmentation,
-        drawings: &[Drawing],
-        source: &ImageSeries,
-    ) -> Written {
-        let options = ObjectOptions {
-            software_version: crate::VERSION.into(),
-            content: None,
-            series_number: SEG_SERIES_NUMBER,
-            sign_off: None,
-        };
-        let sure: Vec<&Volume<u8>> = drawings.iter().map(|d| &d.confidence).collect();
-        let labels = FrameLabels::with_confidence(segmentation, &sure, source)?;
-        let file = self.write(
-            "segmentation.seg.dcm",
-            "DICOM SEG (BINARY) on the source frames, for the PACS",
-            |out| {
-                write_seg(&labels, source, &options, out)?;
-                Ok(())
-            },
-        )?;
-        Ok(vec![file])
     }
 
     /// Image, label map and confidence of each layer, and the table of all labels.
@@ -107,7 +78,7 @@ impl Bundle<'_> {
         }
         let mut names = Vec::new();
         for (layer, labelmap) in segmentation.layers().iter().enumerate() {
-            let name = of_layer("segmentation", layer);
+            let name = of_layer("segmentation", layer, "nii.gz");
             let options = described(segmentation, layer);
             files.push(self.write(&name, "label map, NIfTI", |out| {
                 nifti::write_labelmap(labelmap, &options, out).map_err(in_file(&name))
@@ -123,7 +94,7 @@ impl Bundle<'_> {
             },
         )?);
         for (layer, drawing) in drawings.iter().enumerate() {
-            let name = of_layer("confidence", layer);
+            let name = of_layer("confidence", layer, "nii.gz");
             let options = described(segmentation, layer);
             let what = "confidence, one byte a voxel: probability of the label less that of the runner-up, 255 = 1";
             files.push(self.write(&name, what, |out| {
@@ -133,11 +104,13 @@ impl Bundle<'_> {
         Ok(files)
     }
 
-    /// The surfaces in every format asked for, several structures at once.
+    /// The surfaces in every format asked for, several structures at once; `objects` where they can
+    /// stand in DICOM objects as well.
     pub(crate) fn write_surfaces(
         &self,
-        parts: &[(SurfacePart, &Surface)],
+        parts: &[Part<'_>],
         formats: &Formats,
+        objects: Option<&Objects<'_>>,
     ) -> Written {
         if parts.is_empty() || !formats.wants_surfaces() {
             return Ok(Vec::new());
@@ -148,70 +121,86 @@ impl Bundle<'_> {
                 source,
             }
         })?;
-        let parts: Vec<(&SurfacePart, &Surface)> = parts
-            .iter()
-            .map(|(part, surface)| (part, *surface))
-            .collect();
-        let stems = file_stems(parts.iter().map(|(part, _)| part.name.as_str()));
+        let stems = file_stems(parts.iter().map(|part| part.description.name.as_str()));
         let each: Result<Vec<Vec<FileRecord>>, PipelineError> = parts
             .par_iter()
             .zip(&stems)
-            .map(|(entry, stem)| self.write_surface(entry, stem, formats))
+            .map(|(part, stem)| self.write_surface(part, stem, formats, objects))
             .collect();
         let mut files: Vec<FileRecord> = each?.into_iter().flatten().collect();
         if formats.wants(Format::Glb) {
+            let all: Vec<(&SurfacePart, &Surface)> = parts.iter().map(Part::entry).collect();
             files.push(self.write(
                 "model.glb",
                 "all surfaces, binary glTF, metres, Y up, for AR and VR",
-                |out| glb::write(&parts, out).map_err(in_file("model.glb")),
+                |out| glb::write(&all, out).map_err(in_file("model.glb")),
             )?);
         }
         Ok(files)
     }
 
-    /// The files of one structure.
+    /// The files of one structure. What goes into DICOM objects is the very bytes of the files.
     fn write_surface(
         &self,
-        entry: &(&SurfacePart, &Surface),
-        name: &str,
+        part: &Part<'_>,
+        stem: &str,
         formats: &Formats,
+        objects: Option<&Objects<'_>>,
     ) -> Written {
+        let objects = objects.filter(|_| formats.wants(Format::Encapsulated));
+        let entry = part.entry();
+        let only = [entry];
         let mut files = Vec::new();
+        let (mut stl_bytes, mut obj_bytes, mut mtl_bytes) = (Vec::new(), Vec::new(), Vec::new());
+        let path = format!("surfaces/{stem}.stl");
+        if formats.wants(Format::Stl) || objects.is_some() {
+            stl::write(entry.1, entry.0, &mut stl_bytes).map_err(in_file(&path))?;
+        }
         if formats.wants(Format::Stl) {
-            let path = format!("surfaces/{name}.stl");
-            files.push(self.write(&path, "surface, binary STL, LPS mm", |out| {
-                stl::write(entry.1, entry.0, out)
-                    .map(drop)
-                    .map_err(in_file(&path))
-            })?);
+            files.push(self.write_bytes(&path, "surface, binary STL, LPS mm", &stl_bytes)?);
+        }
+        let path = format!("surfaces/{stem}.obj");
+        let material = format!("{stem}.mtl");
+        if formats.wants(Format::Obj) || objects.is_some() {
+            obj::write(&only, &material, &mut obj_bytes).map_err(in_file(&path))?;
+            obj::write_mtl(&only, &mut mtl_bytes).map_err(in_file(&path))?;
         }
         if formats.wants(Format::Obj) {
-            let (path, material) = (format!("surfaces/{name}.obj"), format!("{name}.mtl"));
-            let only = std::slice::from_ref(entry);
-            files.push(self.write(&path, "surface, OBJ, LPS mm", |out| {
-                obj::write(only, &material, out).map_err(in_file(&path))
-            })?);
+            files.push(self.write_bytes(&path, "surface, OBJ, LPS mm", &obj_bytes)?);
             let path = format!("surfaces/{material}");
-            files.push(self.write(&path, "color of the OBJ", |out| {
-                obj::write_mtl(only, out).map_err(in_file(&path))
-            })?);
+            files.push(self.write_bytes(&path, "color of the OBJ", &mtl_bytes)?);
+        }
+        if let Some(objects) = objects {
+            let made = SurfaceFiles {
+                stem,
+                stl: &stl_bytes,
+                obj: &obj_bytes,
+                mtl: &mtl_bytes,
+            };
+            files.extend(objects.write_surface(part.segment_number, &made)?);
         }
         Ok(files)
     }
 
+    fn write_bytes(
+        &self,
+        path: &str,
+        what: &str,
+        bytes: &[u8],
+    ) -> Result<FileRecord, PipelineError> {
+        self.write(path, what, |out| {
+            out.write_all(bytes)
+                .map_err(|source| PipelineError::Output {
+                    path: path.into(),
+                    source,
+                })
+        })
+    }
+
     /// The preview.
     pub(crate) fn write_preview(&self, pictures: &Pictures) -> Written {
-        let file = self.write(
-            "preview.png",
-            "three slices and the surfaces, for a first look",
-            |out| {
-                out.write_all(&pictures.preview)
-                    .map_err(|source| PipelineError::Output {
-                        path: "preview.png".into(),
-                        source,
-                    })
-            },
-        )?;
+        let what = "three slices and the surfaces, for a first look";
+        let file = self.write_bytes("preview.png", what, &pictures.preview_png)?;
         Ok(vec![file])
     }
 
@@ -263,11 +252,11 @@ fn file_stems<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
 }
 
 /// The file of a layer: `segmentation.nii.gz`, `segmentation.2.nii.gz`.
-fn of_layer(stem: &str, layer: usize) -> String {
+pub(crate) fn of_layer(stem: &str, layer: usize, end: &str) -> String {
     if layer == 0 {
-        format!("{stem}.nii.gz")
+        format!("{stem}.{end}")
     } else {
-        format!("{stem}.{}.nii.gz", layer + 1)
+        format!("{stem}.{}.{end}", layer + 1)
     }
 }
 
@@ -285,18 +274,34 @@ fn described(segmentation: &Segmentation, layer: usize) -> WriteOptions {
     }
 }
 
+/// A surface with what its files say of it.
+pub(crate) struct Part<'a> {
+    segment_number: usize,
+    description: SurfacePart,
+    surface: &'a Surface,
+}
+
+impl Part<'_> {
+    fn entry(&self) -> (&SurfacePart, &Surface) {
+        (&self.description, self.surface)
+    }
+}
+
 /// The surfaces with what their files say of them.
 pub(crate) fn parts<'a>(
     segmentation: &Segmentation,
     surveys: &[Survey],
     surfaces: &'a [Option<Surface>],
-) -> Vec<(SurfacePart, &'a Surface)> {
-    let segments = segmentation.segments().iter().zip(surfaces);
+) -> Vec<Part<'a>> {
+    let segments = segmentation.segments().iter().zip(surfaces).enumerate();
     segments
-        .filter_map(|(segment, surface)| {
+        .filter_map(|(n, (segment, surface))| {
             let measures = surveys[segment.layer].get(segment.label_value)?;
-            let part = SurfacePart::of(segment, segmentation, measures.volume_ml);
-            Some((part, surface.as_ref()?))
+            Some(Part {
+                segment_number: n + 1,
+                description: SurfacePart::of(segment, segmentation, measures.volume_ml),
+                surface: surface.as_ref()?,
+            })
         })
         .collect()
 }

@@ -51,14 +51,22 @@ pub enum PipelineError {
         source: io::Error,
     },
     /// A format that Prosect does not know.
-    #[error("unknown format {format:?}; known are seg, nifti, stl, obj, glb and all")]
+    #[error(
+        "unknown format {format:?}; known are seg, labelmap, rtstruct, sr, nifti, stl, obj, glb, encapsulated, sc, and all or usual for several"
+    )]
     UnknownFormat {
         /// The word.
         format: String,
     },
-    /// DICOM SEG needs DICOM frames.
-    #[error("a DICOM SEG lies on the frames of a DICOM series, and a NIfTI has none")]
-    SegWithoutDicom,
+    /// A DICOM object needs DICOM frames.
+    #[error("{format} is a DICOM object on the frames of a DICOM series, and a NIfTI has none")]
+    ObjectWithoutDicom {
+        /// The format asked for.
+        format: &'static str,
+    },
+    /// A measurement report refers to the segmentation that it measures.
+    #[error("sr refers to a segmentation; write seg or labelmap with it")]
+    ReportWithoutSegmentation,
     /// `--series` with a NIfTI.
     #[error("a NIfTI has no series to choose from")]
     SeriesOfNifti,
@@ -177,7 +185,8 @@ impl Faulty for PipelineError {
             Self::OutputExists { .. }
             | Self::OutputIsNoCase { .. }
             | Self::OutputHoldsInput { .. }
-            | Self::SegWithoutDicom
+            | Self::ObjectWithoutDicom { .. }
+            | Self::ReportWithoutSegmentation
             | Self::ModalityOfDicom
             | Self::SeriesOfNifti
             | Self::NamedTwice { .. }
@@ -215,10 +224,10 @@ impl Faulty for PipelineError {
             Self::UnknownFormat { .. } => {
                 Some("further formats (3mf, ply, rtstruct, ...) come with later versions".into())
             }
-            Self::SegWithoutDicom => Some(
-                "segment the DICOM series itself, or leave out seg: --format nifti,stl,obj,glb"
-                    .into(),
-            ),
+            Self::ObjectWithoutDicom { format } => Some(format!(
+                "segment the DICOM series itself, or leave out {format}: --format nifti,stl,obj,glb"
+            )),
+            Self::ReportWithoutSegmentation => Some("add seg: --format seg,sr".into()),
             Self::SeriesOfNifti => Some("leave out --series".into()),
             Self::ModalityOfDicom => Some("leave out --modality".into()),
             Self::ModalityUnknown { .. } => {

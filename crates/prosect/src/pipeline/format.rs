@@ -7,6 +7,12 @@ use crate::pipeline::error::PipelineError;
 pub enum Format {
     /// DICOM SEG, BINARY, on the frames of the source.
     Seg,
+    /// DICOM SEG, LABELMAP, on the frames of the source, one object a layer.
+    Labelmap,
+    /// DICOM RT Structure Set: contours on the frames of the source.
+    Rtstruct,
+    /// DICOM SR with the measurements; it refers to a segmentation, which must be written too.
+    Report,
     /// NIfTI: image, label map and confidence.
     Nifti,
     /// Binary STL, one file a structure.
@@ -15,55 +21,95 @@ pub enum Format {
     Obj,
     /// One binary glTF with all structures.
     Glb,
+    /// STL, OBJ and MTL of each structure inside DICOM objects.
+    Encapsulated,
+    /// The preview as DICOM secondary capture.
+    Capture,
 }
 
 impl Format {
     /// Every format, in the order in which they are written.
-    pub const ALL: [Self; 5] = [Self::Seg, Self::Nifti, Self::Stl, Self::Obj, Self::Glb];
+    pub const ALL: [Self; 10] = [
+        Self::Seg,
+        Self::Labelmap,
+        Self::Rtstruct,
+        Self::Report,
+        Self::Nifti,
+        Self::Stl,
+        Self::Obj,
+        Self::Glb,
+        Self::Encapsulated,
+        Self::Capture,
+    ];
 
     /// The word on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Seg => "seg",
+            Self::Labelmap => "labelmap",
+            Self::Rtstruct => "rtstruct",
+            Self::Report => "sr",
             Self::Nifti => "nifti",
             Self::Stl => "stl",
             Self::Obj => "obj",
             Self::Glb => "glb",
+            Self::Encapsulated => "encapsulated",
+            Self::Capture => "sc",
         }
     }
 
     /// Whether it holds surfaces.
     pub fn is_surface(self) -> bool {
-        matches!(self, Self::Stl | Self::Obj | Self::Glb)
+        matches!(self, Self::Stl | Self::Obj | Self::Glb | Self::Encapsulated)
+    }
+
+    /// Whether it lies on DICOM frames, or in the study they are of.
+    pub fn is_dicom(self) -> bool {
+        matches!(
+            self,
+            Self::Seg
+                | Self::Labelmap
+                | Self::Rtstruct
+                | Self::Report
+                | Self::Encapsulated
+                | Self::Capture
+        )
+    }
+
+    /// Whether a case has it without being asked. The others hold nothing new: they wrap the
+    /// surfaces and the preview for archives that take nothing but DICOM.
+    pub fn is_usual(self) -> bool {
+        !matches!(self, Self::Encapsulated | Self::Capture)
     }
 }
 
 /// Which formats to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Formats {
-    /// All that the input allows: without DICOM frames there is no SEG.
+    /// All that the input allows: without DICOM frames there are no DICOM objects.
     All,
+    /// As all, but for what holds nothing new.
+    Usual,
     /// Exactly these.
     Only(Vec<Format>),
 }
 
 impl Formats {
-    /// Reads `all`, or a list such as `seg,stl`.
+    /// Reads `usual`, `all`, or a list such as `seg,stl`.
     ///
     /// # Errors
-    /// [`PipelineError::UnknownFormat`] with the list of known ones.
+    /// [`PipelineError::UnknownFormat`] with the list of known ones,
+    /// [`PipelineError::ReportWithoutSegmentation`].
     pub fn parse(text: &str) -> Result<Self, PipelineError> {
+        let whole = text.trim();
+        if whole.eq_ignore_ascii_case("all") {
+            return Ok(Self::All);
+        }
+        if whole.eq_ignore_ascii_case("usual") {
+            return Ok(Self::Usual);
+        }
         let mut formats = Vec::new();
         for word in text.split(',').map(str::trim) {
-            if word.eq_ignore_ascii_case("all") {
-                return if text.trim().eq_ignore_ascii_case("all") {
-                    Ok(Self::All)
-                } else {
-                    Err(PipelineError::UnknownFormat {
-                        format: text.to_owned(),
-                    })
-                };
-            }
             let known = Format::ALL
                 .into_iter()
                 .find(|f| word.eq_ignore_ascii_case(f.name()));
@@ -74,6 +120,10 @@ impl Formats {
                 formats.push(format);
             }
         }
+        let refers = formats.contains(&Format::Report);
+        if refers && !formats.contains(&Format::Seg) && !formats.contains(&Format::Labelmap) {
+            return Err(PipelineError::ReportWithoutSegmentation);
+        }
         Ok(Self::Only(formats))
     }
 
@@ -81,6 +131,7 @@ impl Formats {
     pub fn wants(&self, format: Format) -> bool {
         match self {
             Self::All => true,
+            Self::Usual => format.is_usual(),
             Self::Only(formats) => formats.contains(&format),
         }
     }
@@ -104,9 +155,21 @@ mod tests {
             Formats::parse("stl, SEG,stl").unwrap(),
             Formats::Only(vec![Format::Stl, Format::Seg])
         );
-        for wrong in ["3mf", "", "seg,", "all,stl"] {
+        assert_eq!(Formats::parse(" Usual").unwrap(), Formats::Usual);
+        for wrong in ["3mf", "", "seg,", "all,stl", "usual,sc"] {
             let message = Formats::parse(wrong).unwrap_err().to_string();
-            assert!(message.contains("seg, nifti, stl, obj, glb"), "{message}");
+            let known = Format::ALL.map(Format::name).join(", ");
+            assert!(message.contains(&known), "{message}");
         }
+        let message = Formats::parse("sr,stl").unwrap_err().to_string();
+        assert!(message.contains("seg or labelmap"), "{message}");
+        assert!(Formats::parse("sr,labelmap").is_ok());
+    }
+
+    #[test]
+    fn what_is_usual_holds_no_surface_twice() {
+        let usual = Formats::Usual;
+        assert!(usual.wants(Format::Rtstruct) && !usual.wants(Format::Encapsulated));
+        assert!(Format::ALL.into_iter().all(|f| Formats::All.wants(f)));
     }
 }

@@ -17,8 +17,10 @@ const GAP: usize = 8;
 
 /// The preview and the report's pictures.
 pub(crate) struct Pictures {
-    /// Four pictures in one, as PNG.
-    pub(crate) preview: Vec<u8>,
+    /// Four pictures in one.
+    pub(crate) preview: Raster,
+    /// The same as PNG.
+    pub(crate) preview_png: Vec<u8>,
     /// For the report.
     pub(crate) report: Vec<Picture>,
 }
@@ -74,7 +76,8 @@ pub(crate) fn draw(
             (raster, caption)
         })
         .collect();
-    let preview = encode_png(&four(&views, case_code, &made_by(segmentation)))?;
+    let preview = four(&views, case_code, &made_by(segmentation));
+    let preview_png = encode_png(&preview)?;
     let report = views.par_iter().map(|(raster, caption)| {
         Ok(Picture {
             png: encode_png(raster)?,
@@ -83,6 +86,7 @@ pub(crate) fn draw(
     });
     Ok(Pictures {
         preview,
+        preview_png,
         report: report.collect::<std::io::Result<_>>()?,
     })
 }
