@@ -13,6 +13,8 @@ const TASKS: &str = include_str!("../data/totalsegmentator_tasks.csv");
 const CLASSES: &str = include_str!("../data/totalsegmentator_classes.csv");
 /// The classes of each network, where a task has several: task, network, output channel, name.
 const PARTS: &str = include_str!("../data/totalsegmentator_parts.csv");
+/// The Dice that the publisher reports: task, class, mean over the test scans.
+const DICE: &str = include_str!("../data/totalsegmentator_dice.csv");
 /// Where a person asks for a key.
 const LICENSE_PAGE: &str = "https://backend.totalsegmentator.com/license-academic/";
 
@@ -114,6 +116,27 @@ impl Task {
             names.push("vertebrae-body".into());
         }
         names
+    }
+
+    /// The Dice that the publisher reports of a class, and on what; `None` where it reports none. It
+    /// was measured at full resolution, so that the fast modes have none.
+    pub(crate) fn reported_dice(&self, class: &str) -> Option<(&'static str, &'static str)> {
+        let source = match self.task.as_str() {
+            "total" => {
+                "TotalSegmentator 2.18.0, resources/evaluate_results.txt: a network trained alike at 1.5 mm on the public CTs, on their test scans; not measured here"
+            }
+            "total_mr" => {
+                "TotalSegmentator 2.18.0, resources/results_all_classes_mr.json: the publisher's test scans; not measured here"
+            }
+            _ => return None,
+        };
+        let row = DICE.lines().skip(1).find_map(|row| {
+            let (task, rest) = row.split_once(',')?;
+            let (name, dice) = rest.split_once(',')?;
+            (task == self.task && name == class).then_some(dice)
+        });
+        row.filter(|_| self.mode == "default")
+            .map(|dice| (dice, source))
     }
 
     /// Distance of patches as a share of the patch: larger for the whole-body tasks.
@@ -276,6 +299,22 @@ fn split_row(row: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::{TaskLicense, find, tasks};
+
+    #[test]
+    fn reported_dice_belong_to_the_whole_body_tasks_at_full_resolution() {
+        for task in tasks() {
+            let is_reported = ["total", "total-mr"].contains(&task.name.as_str());
+            for (_, class) in &task.classes {
+                let found = task.reported_dice(class);
+                assert_eq!(found.is_some(), is_reported, "{} of {}", class, task.name);
+                let dice = found.map_or(1.0, |(dice, _)| dice.parse::<f64>().unwrap());
+                assert!((0.0..=1.0).contains(&dice));
+            }
+        }
+        let total = find("total").unwrap();
+        assert_eq!(total.reported_dice("liver").unwrap().0, "0.963");
+        assert_eq!(find("total-fast").unwrap().reported_dice("liver"), None);
+    }
 
     #[test]
     fn every_row_is_a_task_with_its_own_name() {

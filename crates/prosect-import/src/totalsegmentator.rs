@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use prosect_base::{Cancel, Progress};
 use prosect_model::{
-    CropRecipe, Manifest, ModalityStatus, ModalitySupport, NnUnetRecipe, Recipe, StoredAxes,
-    TotalSegmentatorRecipe,
+    CropRecipe, Manifest, ManifestStructure, ModalityStatus, ModalitySupport, NnUnetRecipe, Recipe,
+    StoredAxes, TotalSegmentatorRecipe,
 };
 
 use crate::catalog::{self, Task, TaskLicense};
@@ -222,7 +222,7 @@ impl Making {
             license_code: NNUNET_LICENSE.into(),
             license_weights,
             modalities: vec![published_support(&task.modality, is_whole)],
-            structures: exact_structures(&classes),
+            structures: expected(exact_structures(&classes), task, is_whole),
             recipe: Recipe::NnUnet(NnUnetRecipe {
                 parts: self.parts,
                 totalsegmentator: Some(TotalSegmentatorRecipe {
@@ -243,6 +243,21 @@ impl Making {
             notes: self.notes,
         }
     }
+}
+
+/// With the Dice that the publisher reports, where all of its networks are there.
+fn expected(
+    mut structures: Vec<ManifestStructure>,
+    task: &Task,
+    is_whole: bool,
+) -> Vec<ManifestStructure> {
+    for structure in structures.iter_mut().filter(|_| is_whole) {
+        if let Some((dice, source)) = task.reported_dice(&structure.structure.name) {
+            dice.clone_into(&mut structure.expected_dice);
+            source.clone_into(&mut structure.expected_source);
+        }
+    }
+    structures
 }
 
 /// What the publisher made for a modality, and measured on it, is supported; a part of it is not
