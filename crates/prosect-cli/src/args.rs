@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Inspect(Inspect),
     /// Segment a CT or MR (DICOM file, folder or zip, or NIfTI) and write a case
     Segment(Segment),
+    /// Take the patient out of DICOM files, by the profile of the standard
+    Deidentify(crate::deidentify::Deidentify),
     /// List, show, import, install, export, remove and verify models
     Models(crate::models::args::Models),
     /// Time a model's network on this machine
@@ -43,6 +45,7 @@ impl Command {
             Self::Demo(demo) => demo.run.threads,
             Self::Segment(segment) => segment.run.threads,
             Self::Inspect(_) | Self::Models(_) => None,
+            Self::Deidentify(deidentify) => deidentify.threads,
             Self::Bench(bench) => bench.threads(),
         }
     }
@@ -53,6 +56,7 @@ impl Command {
             Self::Demo(demo) => demo.run.json,
             Self::Segment(segment) => segment.run.json,
             Self::Inspect(inspect) => inspect.json,
+            Self::Deidentify(deidentify) => deidentify.json,
             Self::Bench(bench) => bench.json(),
             Self::Models(models) => models.json(),
         }

@@ -8,6 +8,7 @@ mod console;
 mod failure;
 mod memory;
 mod inspect;
+mod deidentify;
 mod models;
 mod bench;
 mod segment;
@@ -55,6 +56,7 @@ fn run(command: &Command, session: &Session) -> Result<Done, Failure> {
         Command::Demo(demo) => demo::run(demo, session),
         Command::Inspect(inspect) => inspect::run(inspect, session),
         Command::Segment(segment) => segment::run(segment, session),
+        Command::Deidentify(deidentify) => deidentify::run(deidentify, session),
         Command::Models(models) => models::run(models, session),
         Command::Bench(bench) => bench::run(bench, session),
     }

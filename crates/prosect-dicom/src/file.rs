@@ -354,7 +354,7 @@ fn guess_syntax(data_set: &[u8]) -> &'static str {
 
 /// The layout that a transfer syntax means. Some writers declare explicit value representations
 /// and write none, or the reverse; the first element settles it for the two uncompressed ones.
-fn layout_of(transfer_syntax: &str, data_set: &[u8]) -> Layout {
+pub(crate) fn layout_of(transfer_syntax: &str, data_set: &[u8]) -> Layout {
     match transfer_syntax {
         EXPLICIT_VR_BIG_ENDIAN => Layout::EXPLICIT_BE,
         uids::IMPLICIT_VR_LITTLE_ENDIAN | uids::EXPLICIT_VR_LITTLE_ENDIAN

@@ -33,12 +33,17 @@ mod rtstruct;
 mod report;
 mod encapsulated;
 mod capture;
+mod deidentify;
 #[cfg(test)]
 #[path = "../tests/dicom/shared_data.rs"]
 mod shared_data;
 
 pub use capture::{CapturedPicture, write_capture};
 pub use choose::{Choice, Verdict, choose_series, judge_series};
+pub use deidentify::{
+    AttributeAction, Concern, DeidentifyOptions, DeidentifyReport, Done, ProfileOption, Refusal,
+    deidentify,
+};
 pub use encapsulated::{SurfaceDocument, SurfaceKind, model_group_uid, write_surface};
 pub use error::DicomError;
 pub use foreign::{ForeignKind, ForeignLabels, LabelObject, read_rtstruct_bytes, read_seg_bytes};
