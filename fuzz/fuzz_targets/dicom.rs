@@ -4,8 +4,8 @@
 use std::fs;
 
 use libfuzzer_sys::fuzz_target;
-use prosect::base::{Cancel, Limits, Silent};
-use prosect::dicom::{inspect, load_series};
+use prosect_base::{Cancel, Limits, Silent};
+use prosect_dicom::{inspect, load_series};
 
 fuzz_target!(|data: &[u8]| {
     let limits = Limits { voxels: 1 << 22, unpacked_bytes: 1 << 26, file_bytes: 1 << 24, ..Limits::default() };

@@ -5,8 +5,8 @@ use std::fs;
 use std::io::{Cursor, Write};
 
 use libfuzzer_sys::fuzz_target;
-use prosect::base::{Cancel, Silent};
-use prosect::import::{ImportOptions, import};
+use prosect_base::{Cancel, Silent};
+use prosect_import::{ImportOptions, import};
 
 fuzz_target!(|data: &[u8]| {
     let work = tempfile::tempdir().unwrap();

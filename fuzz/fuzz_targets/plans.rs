@@ -5,8 +5,8 @@ use std::fs;
 use std::io::Cursor;
 
 use libfuzzer_sys::fuzz_target;
-use prosect::base::{Cancel, Silent};
-use prosect::import::{ImportOptions, import};
+use prosect_base::{Cancel, Silent};
+use prosect_import::{ImportOptions, import};
 
 const MODEL: &[u8] = include_bytes!("../../crates/prosect-import/tests/data/Dataset904_Batch.zip");
 

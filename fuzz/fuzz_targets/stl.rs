@@ -2,11 +2,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use prosect::base::Limits;
-use prosect::formats::stl;
+use prosect_base::Limits;
+use prosect_formats::stl;
 
 fuzz_target!(|data: &[u8]| {
     if let Ok(surface) = stl::read(data, &Limits::default()) {
-        let _ = prosect::surface::prove(&surface);
+        let _ = prosect_surface::prove(&surface);
     }
 });

@@ -4,8 +4,8 @@
 use std::fs;
 
 use libfuzzer_sys::fuzz_target;
-use prosect::base::{Cancel, Limits, Silent};
-use prosect::dicom::inspect;
+use prosect_base::{Cancel, Limits, Silent};
+use prosect_dicom::inspect;
 
 fuzz_target!(|data: &[u8]| {
     let limits = Limits { unpacked_bytes: 1 << 24, file_bytes: 1 << 22, files: 64, ..Limits::default() };

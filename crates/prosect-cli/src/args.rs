@@ -19,6 +19,9 @@ pub(crate) struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// What workers may take.
+    #[command(flatten)]
+    pub(crate) worker: crate::worker::WorkerLimits,
 }
 
 /// The commands.
@@ -36,6 +39,12 @@ pub(crate) enum Command {
     Models(crate::models::args::Models),
     /// Time a model's network on this machine
     Bench(crate::bench::Bench),
+    /// Decode every frame of one DICOM file, to compare its stored values with those of other software
+    #[command(hide = true)]
+    Frames(crate::frames::Frames),
+    /// Parse and decode what stdin asks for (started by prosect itself)
+    #[command(hide = true)]
+    Worker,
 }
 
 impl Command {
@@ -44,7 +53,7 @@ impl Command {
         match self {
             Self::Demo(demo) => demo.run.threads,
             Self::Segment(segment) => segment.run.threads,
-            Self::Inspect(_) | Self::Models(_) => None,
+            Self::Inspect(_) | Self::Models(_) | Self::Frames(_) | Self::Worker => None,
             Self::Deidentify(deidentify) => deidentify.threads,
             Self::Bench(bench) => bench.threads(),
         }
@@ -59,6 +68,8 @@ impl Command {
             Self::Deidentify(deidentify) => deidentify.json,
             Self::Bench(bench) => bench.json(),
             Self::Models(models) => models.json(),
+            Self::Frames(_) => true,
+            Self::Worker => false,
         }
     }
 }

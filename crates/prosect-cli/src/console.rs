@@ -37,8 +37,11 @@ struct Line {
 }
 
 impl Session {
-    /// Catches Ctrl-C and starts the worker threads.
-    pub(crate) fn start(threads: Option<usize>) -> Result<Self, Failure> {
+    /// Catches Ctrl-C, at which `at_cancel` is called, and starts the worker threads.
+    pub(crate) fn start(
+        threads: Option<usize>,
+        at_cancel: impl Fn() + Send + 'static,
+    ) -> Result<Self, Failure> {
         let cancel = Cancel::new();
         let asked = cancel.clone();
         let half_made = Arc::new(Mutex::new(None::<HalfMade>));
@@ -52,6 +55,7 @@ impl Session {
                 std::process::exit(2);
             }
             asked.request();
+            at_cancel();
         })
         .map_err(|error| Failure::machine(format!("cannot catch Ctrl-C: {error}")))?;
         let threads =

@@ -7,8 +7,10 @@ mod args;
 mod console;
 mod failure;
 mod memory;
+mod worker;
 mod inspect;
 mod deidentify;
+mod frames;
 mod models;
 mod bench;
 mod segment;
@@ -18,10 +20,12 @@ mod summary;
 use std::process::ExitCode;
 
 use clap::Parser;
+use prosect::dicom::employ;
 
 use crate::args::{Arguments, Command};
 use crate::console::Session;
 use crate::failure::Failure;
+use crate::worker::Pool;
 
 /// How a command that did not fail ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,11 +41,20 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return args::explain(&error),
     };
-    let session = match Session::start(arguments.command.threads()) {
+    if matches!(arguments.command, Command::Worker) {
+        return worker::serve(arguments.worker);
+    }
+    let workers = Pool::of_this_program(arguments.worker);
+    employ(Box::new(workers.clone()));
+    let stopping = workers.clone();
+    let at_cancel = move || stopping.stop();
+    let session = match Session::start(arguments.command.threads(), at_cancel) {
         Ok(session) => session,
         Err(failure) => return failure.report(arguments.command.json()),
     };
-    match run(&arguments.command, &session) {
+    let done = run(&arguments.command, &session);
+    workers.stop();
+    match done {
         Ok(Done::Clean) => ExitCode::SUCCESS,
         Ok(Done::WithFindings) => ExitCode::from(1),
         Err(failure) => {
@@ -55,6 +68,9 @@ fn run(command: &Command, session: &Session) -> Result<Done, Failure> {
     match command {
         Command::Demo(demo) => demo::run(demo, session),
         Command::Inspect(inspect) => inspect::run(inspect, session),
+        Command::Frames(frames) => frames::run(frames),
+        // It was answered before there was a session.
+        Command::Worker => Ok(Done::Clean),
         Command::Segment(segment) => segment::run(segment, session),
         Command::Deidentify(deidentify) => deidentify::run(deidentify, session),
         Command::Models(models) => models::run(models, session),

@@ -10,7 +10,9 @@ use flate2::read::DeflateDecoder;
 use prosect_base::Limits;
 
 use crate::attribute;
+use crate::pixel::PixelFailure;
 use crate::reader::{DataSet, Halt, Layout, PixelElement, Reader};
+use crate::worker;
 
 /// A transfer syntax that is retired, but still met (PS3.5 A.3).
 pub(crate) const EXPLICIT_VR_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
@@ -71,6 +73,7 @@ impl FileHeader {
             } else {
                 total
             };
+            worker::try_header(&bytes, total, (limits, Keep::Header))?;
             match Self::parse(&bytes, total, (limits, Keep::Header)) {
                 Err(Stop::NeedMore(n)) => {
                     if n > LONGEST_HEADER {
@@ -87,21 +90,37 @@ impl FileHeader {
         }
     }
 
-    /// Reads the header from a whole file.
+    /// Parses what a worker is given, for its own sake: whether it can be done at all.
+    pub(crate) fn rehearse(bytes: &[u8], total: usize, wish: (&Limits, Keep)) {
+        let _ = Self::parse(bytes, total, wish);
+    }
+
+    /// Reads the header from a whole file that [`FileHeader::read`] has read before, so that no worker
+    /// needs to see it again.
     pub(crate) fn of(bytes: &[u8], limits: &Limits) -> Result<Self, HeaderFailure> {
-        Self::of_whole(bytes, limits, Keep::Header)
+        match Self::parse(bytes, bytes.len(), (limits, Keep::Header)) {
+            Ok(header) => Ok(header),
+            Err(Stop::Failed(failure)) => Err(failure),
+            Err(Stop::NeedMore(_)) => Err(broken("the file ends within its header", None)),
+        }
     }
 
     /// Reads every standard element before the pixel data from a whole file.
     pub(crate) fn everything_of(bytes: &[u8], limits: &Limits) -> Result<Self, HeaderFailure> {
-        Self::of_whole(bytes, limits, Keep::Everything)
-    }
-
-    fn of_whole(bytes: &[u8], limits: &Limits, keep: Keep) -> Result<Self, HeaderFailure> {
-        match Self::parse(bytes, bytes.len(), (limits, keep)) {
-            Ok(header) => Ok(header),
-            Err(Stop::Failed(failure)) => Err(failure),
-            Err(Stop::NeedMore(_)) => Err(broken("the file ends within its header", None)),
+        let wish = (limits, Keep::Everything);
+        let mut wanted = FIRST_STEP.min(bytes.len());
+        loop {
+            worker::try_header(&bytes[..wanted], bytes.len(), wish)?;
+            match Self::parse(&bytes[..wanted], bytes.len(), wish) {
+                Ok(header) => return Ok(header),
+                Err(Stop::Failed(failure)) => return Err(failure),
+                Err(Stop::NeedMore(n)) if wanted < bytes.len() => {
+                    wanted = n.max(2 * wanted).min(bytes.len());
+                }
+                Err(Stop::NeedMore(_)) => {
+                    return Err(broken("the file ends within its header", None));
+                }
+            }
         }
     }
 
@@ -189,7 +208,7 @@ impl FileHeader {
     ) -> Result<(), Halt> {
         let mut wanted = FIRST_STEP;
         loop {
-            let inflated = inflate(compressed, wanted)?;
+            let inflated = inflate(compressed, wanted).map_err(Halt::Broken)?;
             let total = if inflated.len() < wanted {
                 inflated.len()
             } else {
@@ -217,14 +236,16 @@ impl FileHeader {
 
     /// The bytes in which the pixel data lie at [`PixelElement::offset`]: those of the file, or the
     /// first `needed` of the inflated data set.
-    pub(crate) fn body<'a>(&self, file: &'a [u8], needed: usize) -> Result<Cow<'a, [u8]>, String> {
+    pub(crate) fn body<'a>(
+        &self,
+        file: &'a [u8],
+        needed: usize,
+    ) -> Result<Cow<'a, [u8]>, PixelFailure> {
         if self.transfer_syntax != uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN {
             return Ok(Cow::Borrowed(file));
         }
-        match inflate(file.get(self.start..).unwrap_or_default(), needed) {
-            Ok(inflated) => Ok(Cow::Owned(inflated)),
-            Err(_) => Err("its deflated data are damaged".to_owned()),
-        }
+        let deflated = file.get(self.start..).unwrap_or_default();
+        worker::inflated(deflated, needed).map(Cow::Owned)
     }
 
     /// How many frames the header claims, at least one.
@@ -250,7 +271,7 @@ impl FileHeader {
 
 /// What is kept of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Keep {
+pub(crate) enum Keep {
     /// What tells one image from another, and what is copied from it.
     Header,
     /// Every standard element.
@@ -298,14 +319,14 @@ fn fill(file: &mut dyn Read, bytes: &mut Vec<u8>, wanted: usize) -> Result<(), H
 }
 
 /// The first `n` bytes of what was deflated.
-fn inflate(compressed: &[u8], n: usize) -> Result<Vec<u8>, Halt> {
+pub(crate) fn inflate(compressed: &[u8], n: usize) -> Result<Vec<u8>, String> {
     let mut inflated = Vec::new();
     match DeflateDecoder::new(compressed)
         .take(n as u64)
         .read_to_end(&mut inflated)
     {
         Ok(_) => Ok(inflated),
-        Err(_) => Err(Halt::Broken("its deflated data are damaged".to_owned())),
+        Err(_) => Err("its deflated data are damaged".to_owned()),
     }
 }
 
@@ -353,20 +374,14 @@ fn guess_syntax(data_set: &[u8]) -> &'static str {
 }
 
 /// The layout that a transfer syntax means. Some writers declare explicit value representations
-/// and write none, or the reverse; the first element settles it for the two uncompressed ones.
+/// and write none, or the reverse; the first element settles it.
 pub(crate) fn layout_of(transfer_syntax: &str, data_set: &[u8]) -> Layout {
+    let first_is_implicit =
+        data_set.len() >= 8 && guess_syntax(data_set) == uids::IMPLICIT_VR_LITTLE_ENDIAN;
     match transfer_syntax {
         EXPLICIT_VR_BIG_ENDIAN => Layout::EXPLICIT_BE,
-        uids::IMPLICIT_VR_LITTLE_ENDIAN | uids::EXPLICIT_VR_LITTLE_ENDIAN
-            if data_set.len() >= 8 =>
-        {
-            if guess_syntax(data_set) == uids::IMPLICIT_VR_LITTLE_ENDIAN {
-                Layout::IMPLICIT_LE
-            } else {
-                Layout::EXPLICIT_LE
-            }
-        }
-        uids::IMPLICIT_VR_LITTLE_ENDIAN => Layout::IMPLICIT_LE,
+        uids::IMPLICIT_VR_LITTLE_ENDIAN if data_set.len() < 8 => Layout::IMPLICIT_LE,
+        _ if first_is_implicit => Layout::IMPLICIT_LE,
         _ => Layout::EXPLICIT_LE,
     }
 }
@@ -406,6 +421,12 @@ mod tests {
         check(
             &[b"\x08\x00\x16\x00\x04\0\0\x001.2\0"],
             "1.2.840.10008.1.2 None",
+        );
+        // Declared as JPEG, whose data sets have letters, and written without.
+        let jpeg = b"\x02\x00\x10\x00UI\x16\x001.2.840.10008.1.2.4.50";
+        check(
+            &[&preamble, jpeg, b"\x08\x00\x16\x00\x04\0\0\x001.2\0"],
+            "1.2.840.10008.1.2.4.50 None",
         );
         check(
             &[b"\x00\x08\x00\x16UI\x00\x041.2\0"],

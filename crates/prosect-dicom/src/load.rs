@@ -135,7 +135,7 @@ pub fn load_series(
     let stack = require_stack(series, limits)?;
     let order = &series.arrangement.order;
     progress.step(&format!("reading {} slices", order.len()));
-    let mut values = vec![0.0_f32; stack.shape[0] * stack.shape[1] * order.len()];
+    let mut values = require_room(series, stack.shape[0] * stack.shape[1] * order.len())?;
     let outcomes = read_slices(series, &mut values, limits, (progress, cancel))?;
     verify_copies(series, limits, cancel)?;
     let (kept, lost) = sort_out(series, &outcomes)?;
@@ -181,6 +181,20 @@ pub(crate) fn known_findings(series: &Series) -> Vec<Finding> {
         findings.extend(remark::geometry(series, &series.arrangement.order, stack));
     }
     findings
+}
+
+/// So many zeros. Compressed files of a few bytes may claim any size within the limits: where there is
+/// no room for it, the series is refused instead of the process ended.
+fn require_room(series: &Series, n_voxels: usize) -> Result<Vec<f32>, DicomError> {
+    if Vec::<f32>::new().try_reserve_exact(n_voxels).is_err() {
+        return Err(DicomError::Limit {
+            what: format!(
+                "series {} has {n_voxels} voxels, more than memory holds",
+                series.uid
+            ),
+        });
+    }
+    Ok(vec![0.0; n_voxels])
 }
 
 fn unusable(series: &Series, fault: Fault, reason: String) -> DicomError {

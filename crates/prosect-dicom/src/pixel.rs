@@ -12,6 +12,7 @@ mod high_throughput;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use codec::decode as decode_here;
 pub(crate) use frames::Frames;
 
 use std::ops::Range;
@@ -22,6 +23,7 @@ use prosect_base::Fault;
 use crate::attribute::{count, number, text};
 use crate::file::FileHeader;
 use crate::frame::FrameRescale;
+use crate::worker::image_samples;
 use fragment::Fragments;
 
 /// The form of stored pixels (PS3.3 C.7.6.3, PS3.5 8.1.1).
@@ -133,6 +135,11 @@ impl PixelForm {
 
     pub(crate) fn n_bytes(&self) -> usize {
         self.n_pixels() * self.bits_allocated / 8
+    }
+
+    /// How many bytes hold a sample on its way from a worker.
+    pub(crate) fn sample_bytes(&self) -> usize {
+        if self.bits_allocated > 16 { 4 } else { 2 }
     }
 
     /// The number that a stored sample means: unused bits away, sign extended.
@@ -247,7 +254,7 @@ pub(crate) fn decode_image(
     image: &[u8],
     form: PixelForm,
 ) -> Result<Vec<u32>, PixelFailure> {
-    codec::decode(transfer_syntax, image, form)
+    image_samples(transfer_syntax, image, form)
 }
 
 /// The first `n` bytes of an RLE image of one segment.
@@ -260,6 +267,6 @@ pub(crate) fn rle_bytes(image: &[u8], n: usize) -> Result<Vec<u8>, PixelFailure>
         high_bit: 7,
         signed: false,
     };
-    let samples = rle::decode(image, form)?;
+    let samples = image_samples(uids::RLE_LOSSLESS, image, form)?;
     Ok(samples.into_iter().map(|sample| sample as u8).collect())
 }

@@ -71,6 +71,10 @@ const LONGEST_VALUE: usize = 1 << 16;
 /// Most items kept of one object: a body of 120 structures on 3,000 slices has two million. An empty
 /// item has eight bytes in a file and a hundred times that in memory.
 const MOST_ITEMS: usize = 1 << 22;
+/// Multi-frame objects of some thousand frames have some hundred thousand values.
+const MOST_KEPT: usize = 4_000_000;
+/// The contours of large structure sets have some million numbers.
+const MOST_NUMBERS: usize = 1 << 26;
 const UNDEFINED: u32 = u32::MAX;
 const ITEM: Tag = Tag(0xFFFE, 0xE000);
 const ITEM_END: Tag = Tag(0xFFFE, 0xE00D);
@@ -91,6 +95,8 @@ pub(crate) struct Reader<'a> {
     discarding: bool,
     /// Items that may still be kept, where every element is wanted; `None` where only headers are.
     items_left: Option<usize>,
+    /// Values and items kept so far: each takes far more memory than it takes bytes in a file.
+    kept: usize,
     /// Some text could not be decoded.
     pub(crate) unsure_text: bool,
 }
@@ -113,6 +119,7 @@ impl<'a> Reader<'a> {
             charset: Charset::default(),
             discarding: false,
             items_left: None,
+            kept: 0,
             unsure_text: false,
         }
     }
@@ -293,6 +300,7 @@ impl<'a> Reader<'a> {
             }
             let bytes = self.take(length as usize)?;
             let value = self.value(vr, bytes);
+            self.keep(1 + value.multiplicity() as usize)?;
             if tag == tags::SPECIFIC_CHARACTER_SET && !inside {
                 self.charset = Charset::from_codes(&value.to_str());
             }
@@ -324,6 +332,7 @@ impl<'a> Reader<'a> {
                     self.count_item(tag)?;
                     let item = self.item(tag, item_length)?;
                     if !self.discarding {
+                        self.keep(1)?;
                         items.push(item);
                     }
                 }
@@ -366,6 +375,20 @@ impl<'a> Reader<'a> {
                 "it has more than {MOST_ITEMS} items at sequence {tag}"
             ))
         })?);
+        Ok(())
+    }
+
+    fn keep(&mut self, n: usize) -> Result<(), Halt> {
+        self.kept += n;
+        let most = if self.items_left.is_some() {
+            MOST_NUMBERS
+        } else {
+            MOST_KEPT
+        };
+        if self.kept > most {
+            let reason = format!("it holds more than {most} values");
+            return Err(Halt::Limit(reason));
+        }
         Ok(())
     }
 

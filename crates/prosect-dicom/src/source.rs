@@ -229,6 +229,8 @@ pub(crate) fn visit_sources<T: Send>(
         })
         .collect();
     let visited = visited?;
+    // What was stopped half-way must not be taken for damaged.
+    cancel.check()?;
     if unpacked.load(Ordering::Relaxed) > limits.unpacked_bytes {
         return Err(DicomError::Limit {
             what: format!(

@@ -4,7 +4,7 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use prosect_base::{Cancel, Fault, Limits, Progress, Silent};
+use prosect_base::{Cancel, Canceled, Fault, Limits, Progress, Silent};
 
 use crate::error::DicomError;
 use crate::file::{FileHeader, HeaderFailure};
@@ -51,6 +51,7 @@ pub fn read_stored_frames(file: &Path, limits: &Limits) -> Result<StoredFrames, 
     };
     decode(&bytes, limits).map_err(|failure| match failure.fault {
         Fault::Io => io_error(label, failure.reason),
+        Fault::Canceled => DicomError::Canceled(Canceled),
         Fault::Limit => DicomError::Limit {
             what: format!("{label}: {}", failure.reason),
         },

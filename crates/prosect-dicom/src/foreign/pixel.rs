@@ -2,17 +2,16 @@
 //! frames.
 
 use std::borrow::Cow;
-use std::io::Read as _;
 use std::ops::Range;
 
 use dicom_dictionary_std::{tags, uids};
-use flate2::read::DeflateDecoder;
 use prosect_base::Limits;
 
 use super::Refusal;
 use crate::attribute::{count, text};
 use crate::file::FileHeader;
 use crate::pixel::{PixelForm, compressed_frames, decode_image, rle_bytes};
+use crate::worker::inflated;
 
 /// Deflated Image Frame Compression (PS3.5 A.4.13): each frame deflated by itself.
 const DEFLATED_FRAMES: &str = "1.2.840.10008.1.2.8.1";
@@ -104,7 +103,7 @@ impl<'a> Pixels<'a> {
             .ok_or_else(|| Refusal::limit("it has more pixels than can be counted"))?;
         let n_bytes = n_bits.div_ceil(8);
         let needed = pixel.offset.saturating_add(n_bytes);
-        let body = header.body(file, needed).map_err(Refusal::malformed)?;
+        let body = header.body(file, needed)?;
         let data = if pixel.length.is_some() {
             // PS3.5 8.1.2: in big endian, words of two bytes stand the other way round.
             let words = header.big_endian() && (bits == 16 || pixel.words);
@@ -167,11 +166,7 @@ impl<'a> Pixels<'a> {
         let n_packed = (n * self.bits).div_ceil(8);
         match (self.transfer_syntax, self.bits) {
             (DEFLATED_FRAMES, _) => {
-                let mut bytes = Vec::new();
-                DeflateDecoder::new(image)
-                    .take(n_packed as u64)
-                    .read_to_end(&mut bytes)
-                    .map_err(|_| Refusal::malformed("its deflated frames are damaged"))?;
+                let bytes = inflated(image, n_packed)?;
                 if bytes.len() < n_packed {
                     return Err(Refusal::malformed(
                         "one of its deflated frames is too short",

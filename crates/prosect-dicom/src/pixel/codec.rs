@@ -6,7 +6,7 @@ use super::{PixelFailure, PixelForm, high_throughput, jpeg, jpeg_2000, jpeg_ls, 
 use crate::name;
 
 /// The samples of one compressed image, as many as pixels, in the bits where the data set says.
-pub(super) fn decode(
+pub(crate) fn decode(
     transfer_syntax: &str,
     image: &[u8],
     form: PixelForm,

@@ -6,9 +6,10 @@ use std::ops::Range;
 use dicom_dictionary_std::uids;
 
 use super::fragment::Fragments;
-use super::{PixelFailure, PixelForm, Rescale, codec, native};
+use super::{PixelFailure, PixelForm, Rescale, native};
 use crate::file::{EXPLICIT_VR_BIG_ENDIAN, FileHeader};
 use crate::name;
+use crate::worker::image_samples;
 
 /// The frames of one instance. Finding them costs little; each is decoded when it is read, by any
 /// thread.
@@ -44,7 +45,7 @@ impl<'a> Frames<'a> {
         let n_frames = header.n_frames();
         let size = form.n_bytes().saturating_mul(n_frames);
         let needed = pixel.offset.saturating_add(size);
-        let body = header.body(file, needed).map_err(PixelFailure::malformed)?;
+        let body = header.body(file, needed)?;
         let places = if pixel.length.is_some() {
             require_native(&header.transfer_syntax)?;
             if body.len() < needed {
@@ -122,8 +123,8 @@ impl<'a> Frames<'a> {
                 let fragments = frames[index].iter().map(|range| &self.body[range.clone()]);
                 let image = fragments.collect::<Vec<&[u8]>>();
                 let samples = match image.as_slice() {
-                    [whole] => codec::decode(self.transfer_syntax, whole, form)?,
-                    parts => codec::decode(self.transfer_syntax, &parts.concat(), form)?,
+                    [whole] => image_samples(self.transfer_syntax, whole, form)?,
+                    parts => image_samples(self.transfer_syntax, &parts.concat(), form)?,
                 };
                 for (out, &sample) in out.iter_mut().zip(&samples) {
                     *out = value(form.number(sample));
