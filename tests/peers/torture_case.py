@@ -61,8 +61,6 @@ class Case:
     ambiguous: bool = False
     # Too little to be taken by itself: --series must name it.
     named: bool = False
-    # Why the expected result is what it is, for the table.
-    why: str = ""
     # Beside the folder: writes the input somewhere else, as a zip for example.
     pack: Callable[[Path], Path] | None = None
     # How far the voxels of a regular grid may lie beside the frames, where these are only almost even.

@@ -27,8 +27,14 @@ class Truth:
 
     @cached_property
     def labels(self) -> np.ndarray:
-        labels = self.stack.labels()
-        return labels
+        return self.stack.labels()
+
+    @cached_property
+    def frames_up(self) -> tuple[np.ndarray, np.ndarray]:
+        """The frames in order along their normal: their numbers and heights."""
+        heights = np.array([frame.origin_mm @ self.stack.frames[0].normal for frame in self.stack.frames])
+        order = np.argsort(heights)
+        return order, heights[order]
 
     @cached_property
     def tree(self) -> cKDTree:
@@ -37,10 +43,52 @@ class Truth:
     @cached_property
     def voxel_mm(self) -> float:
         """The diagonal of the largest voxel: how far one voxel is."""
-        frames = self.stack.frames
-        heights = sorted(float(frame.origin_mm @ frames[0].normal) for frame in frames)
-        gap = max(np.diff(heights), default=frames[0].thickness_mm or 0.0)
-        return float(np.linalg.norm([*frames[0].spacing_mm, gap]))
+        frame = self.stack.frames[0]
+        gap = max(np.diff(self.frames_up[1]), default=frame.thickness_mm or 0.0)
+        return float(np.linalg.norm([*frame.spacing_mm, gap]))
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """How much of the patient each frame stands for, in mm: half the way to each neighbor."""
+        order, heights = self.frames_up
+        if len(order) == 1:
+            return np.ones(1)
+        gaps = np.diff(heights)
+        weights = np.empty(len(order))
+        weights[order] = (np.append(gaps[0], gaps) + np.append(gaps, gaps[-1])) / 2
+        return weights
+
+    def center_mm(self, label: int) -> np.ndarray:
+        """The center of mass of a label."""
+        frames, rows, columns = np.nonzero(self.labels == label)
+        return np.average(self.points_mm[frames, rows, columns], axis=0, weights=self.weights[frames])
+
+    def united(self) -> "Truth":
+        """The same frames, with all structures as one of label 1."""
+        truth = Truth(self.stack, self.tolerance_mm)
+        truth.labels = (self.labels != 0).astype(np.uint8)
+        return truth
+
+    def sees_only_medium(self, points: np.ndarray) -> np.ndarray:
+        """Points between two neighboring frames that both see them, and where interpolation in and
+        between these uses pixels of the medium only.
+        """
+        order, heights = self.frames_up
+        frame = self.stack.frames[0]
+        origins = np.array([self.stack.frames[n].origin_mm for n in order])
+        below = np.searchsorted(heights, points @ frame.normal, side="right") - 1
+        ok = (below >= 0) & (below < len(order) - 1)
+        for side in (0, 1):
+            number = np.clip(below + side, 0, len(order) - 1)
+            at = points - origins[number]
+            pixels = [at @ direction / mm for direction, mm in zip((frame.direction_i, frame.direction_j), frame.spacing_mm)]
+            for along, size in zip(pixels, frame.shape):
+                ok &= (along >= 0) & (along <= size - 1)
+            corners = [np.clip(np.floor(along).astype(int), 0, size - 2) for along, size in zip(pixels, frame.shape)]
+            for di in (0, 1):
+                for dj in (0, 1):
+                    ok &= self.labels[order[number], corners[1] + dj, corners[0] + di] == 0
+        return ok
 
     def require_frames(self, labels: np.ndarray, who: str) -> None:
         """Labels of the frames, voxel for voxel."""

@@ -30,7 +30,10 @@ def nifti_by_nibabel(path: Path) -> dict[int, np.ndarray]:
 
 def volume_by_simpleitk(path: Path) -> dict[int, np.ndarray]:
     """NIfTI and NRRD; SimpleITK's space is LPS."""
-    image = SimpleITK.ReadImage(str(path))
+    try:
+        image = SimpleITK.ReadImage(str(path))
+    except RuntimeError as error:
+        raise Unreadable(f"SimpleITK: {error}") from None
     matrix = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
     return points_of(SimpleITK.GetArrayViewFromImage(image).T, lambda voxels: voxels @ matrix.T + image.GetOrigin())
 
