@@ -386,7 +386,7 @@ fn arrangement(instances: &[Instance], part: &Part<'_>) -> Arrangement {
     } else {
         check_stack(instances, &order, &stack).err()
     };
-    let irregular = obstacle.is_none() && stack.regular_grid().is_err();
+    let irregular = obstacle.is_none() && !stack.is_regular();
     Arrangement {
         irregular: irregular.then(|| place::why(&stack)),
         remarks: part.remarks.clone(),

@@ -52,6 +52,12 @@ impl SliceStack {
         }
     }
 
+    /// Whether the frames are the slices of a regular grid, as far as positions are written exactly.
+    pub fn is_regular(&self) -> bool {
+        self.cover(&Limits::default())
+            .is_ok_and(|cover| cover.is_stack())
+    }
+
     /// A regular stack is its own cover.
     fn lying_on(&self, grid: Grid) -> Cover {
         let frames = 0..self.origins.len();

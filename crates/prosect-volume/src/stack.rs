@@ -170,7 +170,8 @@ const SHIFT_MM: f64 = 1.0;
 /// takes for even, but never so much that slices could be mixed up.
 pub(crate) fn is_one_place(a_mm: f64, b_mm: f64, spacing_mm: f64) -> bool {
     let tolerance = 2.0 * UNEVEN_MM.max(UNEVEN_OF_SPACING * spacing_mm);
-    (a_mm - b_mm).abs() <= tolerance.min(0.1 * spacing_mm)
+    // 1e-9: a deviation that is just allowed, in spite of rounding.
+    (a_mm - b_mm).abs() <= tolerance.min(0.25 * spacing_mm) + 1e-9
 }
 
 impl SliceStack {

@@ -73,7 +73,7 @@ fn gaps(series: &Series, order: &[FrameIndex], stack: &SliceStack) -> Option<Fin
     let odd: Vec<usize> = (0..gaps.len())
         .filter(|&k| !SliceStack::is_usual_gap(gaps[k], usual))
         .collect();
-    if odd.is_empty() {
+    if odd.is_empty() || stack.is_regular() {
         return None;
     }
     let missing = odd.iter().all(|&k| {
