@@ -267,6 +267,23 @@ fn rounding_of_positions_and_directions_is_no_fault() {
 }
 
 #[test]
+fn positions_with_one_decimal_are_a_regular_stack() {
+    check(
+        |s| {
+            for (k, slice) in s.iter_mut().enumerate() {
+                let rounded = ((100.0 + 1.25 * k as f64) * 10.0).round() / 10.0;
+                set_decimals(
+                    slice,
+                    tags::IMAGE_POSITION_PATIENT,
+                    &[-20.0, -30.0, rounded],
+                );
+            }
+        },
+        "loaded [6, 5, 10] findings [] notes [\"slices are 2.50 mm thick",
+    );
+}
+
+#[test]
 fn scouts_in_the_series_are_left_aside_without_a_finding() {
     let sideways = |s: &mut Vec<Slice>, image_type: &str| {
         let mut scout = s[0].clone();
