@@ -170,9 +170,12 @@ pub(crate) struct Segment {
     /// Also write the network's input and answer here, as arrays of numpy
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub(crate) save_intermediate: Option<PathBuf>,
-    /// Take this series [default: the best one, if one is best]
-    #[arg(long, value_name = "UID", help_heading = "Input")]
+    /// Take this series, or one of its stacks as UID/2 [default: the best one, if one is best]
+    #[arg(long, value_name = "UID[/N]", help_heading = "Input")]
     pub(crate) series: Option<String>,
+    /// Segment every series that fits, each into a case of its own: OUT/1, OUT/2 and so on
+    #[arg(long, conflicts_with_all = ["series", "report", "save_intermediate"], help_heading = "Input")]
+    pub(crate) all: bool,
     /// Modality of a NIfTI, which does not say it itself: CT or MR [default: CT if the values are HU]
     #[arg(long, value_name = "CODE", help_heading = "Input")]
     pub(crate) modality: Option<String>,

@@ -47,6 +47,11 @@ impl Failure {
         &self.message
     }
 
+    /// What is wrong, for programs.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::json!({ "code": self.fault.name(), "message": self.message, "hint": self.hint })
+    }
+
     /// Tells the user and gives the exit code.
     pub(crate) fn report(&self, json: bool) -> ExitCode {
         say(&format!("error: {}\n", plain(&self.message)));
@@ -54,7 +59,7 @@ impl Failure {
             say(&format!("hint: {}\n", plain(hint)));
         }
         if json {
-            let error = serde_json::json!({ "error": { "code": self.fault.name(), "message": self.message, "hint": self.hint } });
+            let error = serde_json::json!({ "error": self.json() });
             // The message stands on stderr already; a closed stdout changes nothing.
             let _ = print_json(&error);
         }

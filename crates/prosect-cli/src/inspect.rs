@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 
 use prosect::base::Limits;
-use prosect::dicom::{Choice, Inventory, Series, Verdict, choose_series, inspect, judge_series};
+use prosect::dicom::{
+    Choice, Finding, Inventory, LeftOut, Reason, Series, Verdict, choose_series, inspect,
+    judge_series,
+};
 use prosect::model::ModelStore;
 use serde::Serialize;
 
@@ -18,7 +21,8 @@ use crate::models::folder;
 struct Listing<'a> {
     input: String,
     studies: Vec<StudyListing<'a>>,
-    would_take: Option<&'a str>,
+    /// What `--series` takes: a UID, and where several stacks share it, `/` and a number.
+    would_take: Option<String>,
     /// Why none would be taken.
     none_because: Option<String>,
     left_out: Vec<FileListing<'a>>,
@@ -33,21 +37,48 @@ struct StudyListing<'a> {
 
 #[derive(Serialize)]
 struct SeriesListing<'a> {
+    /// For `--series`.
+    name: String,
     series_uid: &'a str,
+    stack_number: Option<u32>,
+    n_stacks: usize,
+    distinction: &'a str,
     modality: &'a str,
     description: &'a str,
     number: Option<i64>,
     n_instances: usize,
+    n_frames: usize,
     n_slices: usize,
     columns_rows: Option<[usize; 2]>,
     spacing_mm: Option<[f64; 3]>,
     extent_mm: Option<f64>,
     orientation: Option<&'a str>,
     transfer_syntaxes: &'a [String],
+    sop_classes: &'a [String],
     scout: bool,
     fits: bool,
     score: f64,
     reason: &'a str,
+    /// What the score is made of.
+    points: Vec<PointsListing<'a>>,
+    /// Why the stack is no regular grid as it is.
+    irregular: Option<&'a str>,
+    findings: Vec<FindingListing>,
+    notes: &'a [String],
+    /// Files of the series that are in no stack.
+    aside: Vec<FileListing<'a>>,
+}
+
+#[derive(Serialize)]
+struct PointsListing<'a> {
+    points: f64,
+    what: &'a str,
+}
+
+#[derive(Serialize)]
+struct FindingListing {
+    code: &'static str,
+    message: String,
 }
 
 #[derive(Serialize)]
@@ -84,17 +115,9 @@ pub(crate) fn run(arguments: &Inspect, session: &Session) -> Result<Done, Failur
             .iter()
             .map(|study| study_listing(study, &verdicts))
             .collect(),
-        would_take: chosen.as_ref().ok().map(|series| series.uid.as_str()),
+        would_take: chosen.as_ref().ok().map(|series| series.name()),
         none_because: chosen.as_ref().err().map(ToString::to_string),
-        left_out: inventory
-            .left_out
-            .iter()
-            .map(|f| FileListing {
-                file: &f.label,
-                reason: &f.reason,
-                is_finding: f.is_finding(),
-            })
-            .collect(),
+        left_out: inventory.left_out.iter().map(file_listing).collect(),
     };
     if arguments.json {
         print_json(&listing)?;
@@ -108,9 +131,31 @@ pub(crate) fn run(arguments: &Inspect, session: &Session) -> Result<Done, Failur
     })
 }
 
+fn file_listing(file: &LeftOut) -> FileListing<'_> {
+    FileListing {
+        file: &file.label,
+        reason: &file.reason,
+        is_finding: file.is_finding(),
+    }
+}
+
 /// As after `segment`: files that may have been meant for any series, and those of the one taken.
 fn has_findings(inventory: &Inventory, chosen: Option<&Series>) -> bool {
-    !inventory.findings().is_empty() || chosen.is_some_and(Series::has_findings)
+    !inventory.findings().is_empty() || chosen.is_some_and(|series| !series.findings().is_empty())
+}
+
+fn points_listing(reason: &Reason) -> PointsListing<'_> {
+    PointsListing {
+        points: (reason.points * 10.0).round() / 10.0,
+        what: &reason.what,
+    }
+}
+
+fn finding_listing(finding: Finding) -> FindingListing {
+    FindingListing {
+        code: finding.code,
+        message: finding.message,
+    }
 }
 
 fn study_listing<'a>(
@@ -121,21 +166,32 @@ fn study_listing<'a>(
     let series = here.map(|verdict| {
         let series = verdict.series;
         SeriesListing {
+            name: series.name(),
             series_uid: &series.uid,
+            stack_number: series.stack_number,
+            n_stacks: series.n_stacks,
+            distinction: &series.distinction,
             modality: &series.modality,
             description: &series.description,
             number: series.number,
             n_instances: series.n_instances,
+            n_frames: series.n_frames,
             n_slices: series.n_slices,
             columns_rows: series.shape,
             spacing_mm: series.spacing_mm,
             extent_mm: series.extent_mm,
             orientation: series.orientation.as_deref(),
             transfer_syntaxes: &series.transfer_syntaxes,
+            sop_classes: &series.sop_classes,
             scout: series.scout,
             fits: verdict.fits,
-            score: verdict.score,
+            score: (verdict.score * 10.0).round() / 10.0,
             reason: &verdict.reason,
+            points: verdict.reasons.iter().map(points_listing).collect(),
+            irregular: series.irregular.as_deref(),
+            findings: series.findings().into_iter().map(finding_listing).collect(),
+            notes: &series.notes,
+            aside: series.aside.iter().map(file_listing).collect(),
         }
     });
     StudyListing {
@@ -156,7 +212,7 @@ fn text(listing: &Listing<'_>) -> String {
             plain(study.description)
         );
         for series in &study.series {
-            let mark = if listing.would_take == Some(series.series_uid) {
+            let mark = if listing.would_take.as_ref() == Some(&series.name) {
                 "=>"
             } else {
                 "  "
@@ -164,12 +220,33 @@ fn text(listing: &Listing<'_>) -> String {
             let _ = writeln!(
                 text,
                 "{mark} series {}  {}  {}",
-                plain(series.series_uid),
+                plain(&series.name),
                 plain(series.modality),
                 plain(series.description)
             );
             let _ = writeln!(text, "     {}", plain(&facts(series)));
             let _ = writeln!(text, "     {}", plain(series.reason));
+            if series.fits {
+                let _ = writeln!(text, "     {}", plain(&score(series)));
+            }
+            if let Some(irregular) = series.irregular {
+                let _ = writeln!(text, "     irregular: {}", plain(irregular));
+            }
+            for finding in &series.findings {
+                let _ = writeln!(text, "     CHECK: {}", plain(&finding.message));
+            }
+            for note in series.notes {
+                let _ = writeln!(text, "     note: {}", plain(note));
+            }
+            let aside = series.aside.iter().filter(|file| !file.is_finding);
+            for file in aside {
+                let _ = writeln!(
+                    text,
+                    "     aside: {}: {}",
+                    plain(file.file),
+                    plain(file.reason)
+                );
+            }
         }
     }
     if listing.studies.is_empty() {
@@ -183,9 +260,13 @@ fn text(listing: &Listing<'_>) -> String {
             plain(file.reason)
         );
     }
-    match (listing.would_take, &listing.none_because) {
-        (Some(uid), _) => {
-            let _ = writeln!(text, "segment would take series {} (marked =>)", plain(uid));
+    match (&listing.would_take, &listing.none_because) {
+        (Some(name), _) => {
+            let _ = writeln!(
+                text,
+                "segment would take series {} (marked =>)",
+                plain(name)
+            );
         }
         (None, Some(reason)) => {
             let _ = writeln!(text, "segment would take none: {}", plain(reason));
@@ -195,8 +276,20 @@ fn text(listing: &Listing<'_>) -> String {
     text
 }
 
+/// For example `score 95.2: +50.0 covers 441 mm, +15.0 axial`.
+fn score(series: &SeriesListing<'_>) -> String {
+    let points = series.points.iter();
+    let points: Vec<String> = points
+        .map(|p| format!("{:+.1} {}", p.points, p.what))
+        .collect();
+    format!("score {:.1}: {}", series.score, points.join(", "))
+}
+
 fn facts(series: &SeriesListing<'_>) -> String {
     let mut facts = vec![format!("{} instances", series.n_instances)];
+    if series.n_frames > series.n_instances {
+        facts.push(format!("{} frames", series.n_frames));
+    }
     if let Some([columns, rows]) = series.columns_rows {
         facts.push(format!("{columns} x {rows} pixels"));
     }

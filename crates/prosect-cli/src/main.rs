@@ -34,6 +34,8 @@ enum Done {
     Clean,
     /// A person must look: exit code 1.
     WithFindings,
+    /// Some of several cases failed, which was told with the rest: exit code 2.
+    PartlyFailed,
 }
 
 fn main() -> ExitCode {
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
     match done {
         Ok(Done::Clean) => ExitCode::SUCCESS,
         Ok(Done::WithFindings) => ExitCode::from(1),
+        Ok(Done::PartlyFailed) => ExitCode::from(2),
         Err(failure) => {
             session.end_line();
             failure.report(arguments.command.json())

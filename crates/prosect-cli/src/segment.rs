@@ -1,5 +1,7 @@
 //! `prosect segment`.
 
+mod all;
+
 use prosect::base::Progress as _;
 use prosect::nn::isa::Isa;
 use prosect::pipeline::{
@@ -24,6 +26,7 @@ pub(crate) fn run(arguments: &Segment, session: &Session) -> Result<Done, Failur
         input: InputChoice {
             path: arguments.input.clone(),
             series_uid: arguments.series.clone(),
+            inventory: None,
             modality: arguments.modality.clone(),
         },
         models,
@@ -39,6 +42,9 @@ pub(crate) fn run(arguments: &Segment, session: &Session) -> Result<Done, Failur
             ..engine(&arguments.run, session)?
         },
     };
+    if arguments.all {
+        return all::run(arguments, request, session);
+    }
     require_report_place(&arguments.run)?;
     let stage = Stage::begin(&arguments.output, arguments.run.force)?;
     session.guard(&stage);

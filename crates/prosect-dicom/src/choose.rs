@@ -5,7 +5,7 @@ use prosect_base::Fault;
 use crate::error::DicomError;
 use crate::inventory::{Inventory, Series};
 use crate::name;
-use crate::score::{Reason, is_projection, reasons};
+use crate::score::{Reason, is_projection, map_of, reasons};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,7 +39,7 @@ enum Misfit {
     Modality,
     Geometry,
     Scout,
-    Projection,
+    Computed,
     Small,
 }
 
@@ -296,8 +296,16 @@ fn misfit(series: &Series, choice: &Choice) -> Option<(Misfit, String)> {
     }
     if is_projection(series) && !named {
         return Some((
-            Misfit::Projection,
+            Misfit::Computed,
             "projected from slices, such as a MIP".to_owned(),
+        ));
+    }
+    if let Some(map) = map_of(series).filter(|_| !named) {
+        return Some((
+            Misfit::Computed,
+            format!(
+                "a map computed from images ({map}); name it with --series to take it all the same"
+            ),
         ));
     }
     if let Some(reason) = &series.obstacle {

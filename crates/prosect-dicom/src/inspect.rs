@@ -1,16 +1,19 @@
 //! Looks through an input and lists what is there, reading headers only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 use std::path::Path;
 
+use dicom_dictionary_std::tags;
 use prosect_base::{Cancel, Limits, Progress};
 use prosect_volume::FrameOfReference;
 
+use crate::attribute::text;
 use crate::error::DicomError;
 use crate::file::{FileHeader, HeaderFailure};
 use crate::instance::{Instance, is_directory};
 use crate::inventory::{Inventory, LeftOut, LeftOutKind, Series, Study};
+use crate::layer::items;
 use crate::likeness::arrange_by_pixels;
 use crate::pixel;
 use crate::source::{Found, Source, find_sources, label_of, visit_sources};
@@ -19,7 +22,7 @@ use crate::uid::derive_uid;
 /// What one file turned out to be.
 enum Seen {
     Instance(Box<Instance>),
-    Directory,
+    Directory(Vec<Listed>),
     LeftOut(LeftOut),
 }
 
@@ -54,17 +57,28 @@ pub fn inspect(
         (progress, cancel),
         |index, reader, length| look_at(pointers[index], reader, length, limits),
     )?;
-    let (instances, mut left_out) = sort_out(&sources, seen, unreadable);
+    if let (true, [Ok(Seen::Directory(_))]) = (single, seen.as_slice()) {
+        // Who names the index means what lies beside it.
+        let beside = input.parent().filter(|p| !p.as_os_str().is_empty());
+        return inspect(beside.unwrap_or(Path::new(".")), limits, progress, cancel);
+    }
+    let mut index = Vec::new();
+    let (instances, mut left_out) = sort_out(&sources, seen, unreadable, &mut index);
     if let (true, [file]) = (single, left_out.as_slice()) {
         return Err(failure_of(file));
     }
     left_out.sort_by(|a, b| a.label.cmp(&b.label));
+    let here: HashSet<String> = instances
+        .iter()
+        .map(|i| i.sop_instance_uid.clone())
+        .collect();
     let mut studies = gather(instances, limits, (progress, cancel))?;
     for series in studies.iter_mut().flat_map(|study| &mut study.series) {
         let lost = left_out
             .iter()
             .filter(|file| file.is_finding() && file.series_uid.as_ref() == Some(&series.uid));
         series.add_lost(lost.cloned().collect());
+        series.missing = missing(&index, &here, &series.uid);
     }
     Ok(Inventory {
         label,
@@ -73,11 +87,53 @@ pub fn inspect(
     })
 }
 
+/// An image that an index (DICOMDIR, PS3.3 F) lists.
+struct Listed {
+    series_uid: String,
+    sop_instance_uid: String,
+}
+
+/// What an index lists. Records follow each other as patient, study, series, image; the offsets
+/// between them are often wrong, and nothing needs them.
+fn listed(header: &FileHeader) -> Vec<Listed> {
+    let records = items(&header.data, tags::DIRECTORY_RECORD_SEQUENCE).unwrap_or_default();
+    let mut series = None;
+    let mut all = Vec::new();
+    for record in records {
+        if let Some(uid) = text(record, tags::SERIES_INSTANCE_UID) {
+            series = Some(uid);
+        }
+        let image = text(record, tags::REFERENCED_SOP_INSTANCE_UID_IN_FILE);
+        if let (Some(series_uid), Some(sop_instance_uid)) = (&series, image) {
+            all.push(Listed {
+                series_uid: series_uid.clone(),
+                sop_instance_uid,
+            });
+        }
+    }
+    all
+}
+
+/// Says which images of a series an index lists that are not there.
+fn missing(index: &[Listed], here: &HashSet<String>, series_uid: &str) -> Option<String> {
+    let of_series = index
+        .iter()
+        .filter(|listed| listed.series_uid == series_uid);
+    let n_listed = of_series.clone().count();
+    let n_missing = of_series
+        .filter(|listed| !here.contains(&listed.sop_instance_uid))
+        .count();
+    (n_missing > 0).then(|| {
+        format!("the index DICOMDIR lists {n_listed} images of the chosen series, of which {n_missing} are not there")
+    })
+}
+
 /// Instances, and files that are left out.
 fn sort_out(
     sources: &[Source],
     seen: Vec<Result<Seen, String>>,
     unreadable: Vec<(String, String)>,
+    index: &mut Vec<Listed>,
 ) -> (Vec<Instance>, Vec<LeftOut>) {
     let lost = |label, reason| LeftOut {
         label,
@@ -93,7 +149,7 @@ fn sort_out(
     for (source, seen) in sources.iter().zip(seen) {
         match seen {
             Ok(Seen::Instance(instance)) => instances.push(*instance),
-            Ok(Seen::Directory) => {}
+            Ok(Seen::Directory(listed)) => index.extend(listed),
             Ok(Seen::LeftOut(file)) => left_out.push(file),
             Err(reason) => left_out.push(lost(source.label.clone(), reason)),
         }
@@ -148,7 +204,7 @@ fn look_at(source: &Source, reader: &mut dyn Read, length: u64, limits: &Limits)
         Err(HeaderFailure::Io(reason)) => return left_out(LeftOutKind::Unreadable, reason, None),
     };
     if is_directory(&header) {
-        return Seen::Directory;
+        return Seen::Directory(listed(&header));
     }
     match Instance::of(source.clone(), &header) {
         Err(reason) => left_out(LeftOutKind::Broken, reason, None),

@@ -79,6 +79,8 @@ pub struct Series {
     pub aside: Vec<LeftOut>,
     /// Damaged files that name this series.
     pub lost: Vec<LeftOut>,
+    /// Images that an index lists, but that are not there.
+    pub missing: Option<String>,
     /// Why the series cannot become a volume.
     pub obstacle: Option<String>,
     /// Why the stack is no regular grid as it is, where it can be used all the same: a person must look.
@@ -220,6 +222,7 @@ impl Series {
             scout: own().all(Instance::is_scout),
             aside: left_out_of(&instances, &set_aside, &first.series_uid),
             lost: Vec::new(),
+            missing: None,
             obstacle: arrangement
                 .obstacle
                 .as_ref()

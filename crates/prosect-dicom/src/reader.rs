@@ -500,7 +500,17 @@ fn numbers<const N: usize, T>(bytes: &[u8], big_endian: bool, from_le: fn([u8; N
 fn is_wanted(tag: Tag) -> bool {
     matches!(
         tag.group(),
-        0x0002 | 0x0008 | 0x0010 | 0x0012 | 0x0018 | 0x0020 | 0x0028 | 0x0032 | 0x0040 | 0x0054
+        0x0002
+            | 0x0004
+            | 0x0008
+            | 0x0010
+            | 0x0012
+            | 0x0018
+            | 0x0020
+            | 0x0028
+            | 0x0032
+            | 0x0040
+            | 0x0054
     ) || tag == tags::EXTENDED_OFFSET_TABLE
 }
 
@@ -508,6 +518,7 @@ fn is_wanted(tag: Tag) -> bool {
 fn is_wanted_sequence(tag: Tag, before: &DataSet) -> bool {
     match tag {
         tags::MODALITY_LUT_SEQUENCE
+        | tags::DIRECTORY_RECORD_SEQUENCE
         | tags::DEIDENTIFICATION_METHOD_CODE_SEQUENCE
         | tags::ISSUER_OF_ACCESSION_NUMBER_SEQUENCE => true,
         // Segmentations have functional groups, too, often for tens of thousands of frames.

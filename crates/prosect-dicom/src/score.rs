@@ -39,6 +39,9 @@ pub(crate) fn reasons(series: &Series) -> Vec<Reason> {
     add(if plane == "axial" { 15.0 } else { 0.0 }, plane.to_owned());
     let (points, what) = origin(series);
     add(points, what.to_owned());
+    if let Some(map) = map_of(series) {
+        add(-40.0, format!("a computed map ({map})"));
+    }
     if is_projection(series) {
         add(-40.0, "projected from other slices".to_owned());
     }
@@ -81,6 +84,31 @@ fn origin(series: &Series) -> (f64, &'static str) {
 pub(crate) fn is_projection(series: &Series) -> bool {
     let mut order = series.arrangement.order.iter();
     order.any(|index| index.of(&series.instances).is_projection())
+}
+
+/// What a parametric map shows, whose values are neither HU nor a signal (PS3.3 C.8.15.2.1, and
+/// what vendors write).
+pub(crate) fn map_of(series: &Series) -> Option<&str> {
+    const MAPS: [&str; 12] = [
+        "PERFUSION",
+        "RCBF",
+        "RCBV",
+        "CBF",
+        "CBV",
+        "MTT",
+        "TTP",
+        "TMAX",
+        "PERMEABILITY",
+        "ADC",
+        "FA",
+        "PARAMETRIC_MAP",
+    ];
+    // An original image may be of the flavor PERFUSION and yet show what was measured.
+    let derived = series.image_type.first().is_some_and(|v| v == "DERIVED");
+    let mut values = series.image_type.iter().filter(|_| derived);
+    values
+        .find(|value| MAPS.contains(&value.as_str()))
+        .map(String::as_str)
 }
 
 /// Whether a reconstruction kernel is made for lung or bone, by the vendors' names: GE's words,

@@ -137,11 +137,7 @@ impl<'a> Part<'a> {
 
     /// The places, each with the positions of its slices in `slices`.
     fn places(&self) -> Vec<Vec<usize>> {
-        let pixel_mm = self
-            .slices
-            .first()
-            .map_or(1.0, |s| s.place.spacing_mm[0].min(s.place.spacing_mm[1]));
-        let near_mm = SAME_PLACE_MM.min(SAME_PLACE_OF_PIXEL * pixel_mm);
+        let near_mm = self.near_mm();
         let mut places: Vec<Vec<usize>> = Vec::new();
         let mut first_of_height = 0;
         for (n, slice) in self.slices.iter().enumerate() {
@@ -168,6 +164,21 @@ impl<'a> Part<'a> {
     /// Whether no place has two slices.
     fn is_clean(&self) -> bool {
         self.places().iter().all(|place| place.len() == 1)
+    }
+
+    /// Whether slices lie at one height, at one place or beside each other.
+    fn has_equal_heights(&self) -> bool {
+        let mut pairs = self.slices.windows(2);
+        pairs.any(|pair| pair[1].height_mm - pair[0].height_mm <= self.near_mm())
+    }
+
+    /// Slices this close lie at one place.
+    fn near_mm(&self) -> f64 {
+        let pixel_mm = self
+            .slices
+            .first()
+            .map_or(1.0, |s| s.place.spacing_mm[0].min(s.place.spacing_mm[1]));
+        SAME_PLACE_MM.min(SAME_PLACE_OF_PIXEL * pixel_mm)
     }
 
     fn heights(&self) -> (f64, f64) {
@@ -263,6 +274,10 @@ fn bridged_mm(pair: &[&Part<'_>]) -> f64 {
 fn resolve(mut part: Part<'_>) -> Vec<Part<'_>> {
     let places = part.places();
     if places.iter().all(|place| place.len() == 1) {
+        let beside = part.has_equal_heights().then(|| beside(&part)).flatten();
+        if let Some(parts) = beside {
+            return parts.into_iter().flat_map(resolve).collect();
+        }
         return interleaved(&part).unwrap_or_else(|| vec![part]);
     }
     let found = beside(&part)

@@ -5,6 +5,7 @@ mod format;
 mod stage;
 mod clock;
 mod choice;
+mod series;
 mod input;
 mod drawing;
 mod labels;
@@ -16,8 +17,10 @@ mod bundle;
 mod objects;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use prosect_base::{Cancel, Progress};
+use prosect_dicom::Inventory;
 use prosect_formats::case::{CaseRecord, FileRecord, write_json};
 use prosect_model::{Model, ModelStore};
 use prosect_segmentation::measure::Survey;
@@ -39,6 +42,7 @@ pub use drawing::EngineOptions;
 pub use error::PipelineError;
 pub use format::{Format, Formats};
 pub use input::InputChoice;
+pub use series::Fitting;
 pub use stage::{HalfMade, Stage};
 
 /// What to segment, with what, into what.
@@ -87,6 +91,28 @@ pub fn segment(
     let (drawings, layers) = drawing::draw_all(tasks, &input, (engine, &store), &clock, cancel)?;
 
     assemble(request, &input, (drawings, layers), stage, &clock, cancel)
+}
+
+/// What the input holds, and the series of it that the models of the request take, best first; for
+/// who segments them one by one, with [`InputChoice::inventory`] and [`InputChoice::series_uid`].
+///
+/// # Errors
+/// [`PipelineError`] where the input cannot be read, or no series fits.
+pub fn fitting_series(
+    request: &Request,
+    progress: &dyn Progress,
+    cancel: &Cancel,
+) -> Result<(Arc<Inventory>, Vec<Fitting>), PipelineError> {
+    let store = ModelStore::open(request.models_folder.as_deref());
+    let modalities = match &request.models {
+        ModelChoice::Named(names) => common_modalities(&load(&store, names)?),
+        // What nobody has measured is never chosen.
+        ModelChoice::Best => {
+            let [supported, _] = choice::modalities(&store.list()?);
+            supported
+        }
+    };
+    series::fitting(&request.input.path, &modalities, (progress, cancel))
 }
 
 /// From the models' layers to the files of the case.

@@ -30,12 +30,15 @@ pub(super) fn lost_files(series: &Series, lost: &[Lost]) -> Vec<Finding> {
         .filter(|file| file.is_finding())
         .map(left_aside);
     let messages = unreadable.chain(damaged).chain(strays);
-    messages
-        .map(|message| Finding {
-            code: "file_left_out",
-            message,
-        })
-        .collect()
+    let left_out = messages.map(|message| Finding {
+        code: "file_left_out",
+        message,
+    });
+    let missing = series.missing.iter().map(|message| Finding {
+        code: "images_missing",
+        message: message.clone(),
+    });
+    left_out.chain(missing).collect()
 }
 
 /// Gaps named in a finding; further ones are counted.

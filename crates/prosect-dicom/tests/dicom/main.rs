@@ -9,6 +9,10 @@ mod reading;
 #[cfg(test)]
 mod choosing;
 #[cfg(test)]
+mod stacks;
+#[cfg(test)]
+mod multiframe;
+#[cfg(test)]
 mod archives;
 #[cfg(test)]
 mod segmentation;

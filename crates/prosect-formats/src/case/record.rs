@@ -51,6 +51,9 @@ pub struct InputRecord {
     /// Series Instance UID, where the input is DICOM.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub series_uid: Option<String>,
+    /// Which of the stacks of the series, from 1, where it holds several.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stack_number: Option<u32>,
     /// Slices of the series.
     pub n_slices: usize,
     /// Why this series was taken.

@@ -70,6 +70,9 @@ pub enum PipelineError {
     /// `--series` with a NIfTI.
     #[error("a NIfTI has no series to choose from")]
     SeriesOfNifti,
+    /// A NIfTI is one image.
+    #[error("a NIfTI holds one image, no series to segment one by one")]
+    AllOfNifti,
     /// `--modality` with DICOM.
     #[error("a DICOM series says its modality itself, so --modality is for a NIfTI only")]
     ModalityOfDicom,
@@ -189,6 +192,7 @@ impl Faulty for PipelineError {
             | Self::ReportWithoutSegmentation
             | Self::ModalityOfDicom
             | Self::SeriesOfNifti
+            | Self::AllOfNifti
             | Self::NamedTwice { .. }
             | Self::DrawnTwice { .. }
             | Self::NeedsBefore { .. }
@@ -229,6 +233,7 @@ impl Faulty for PipelineError {
             )),
             Self::ReportWithoutSegmentation => Some("add seg: --format seg,sr".into()),
             Self::SeriesOfNifti => Some("leave out --series".into()),
+            Self::AllOfNifti => Some("leave out --all".into()),
             Self::ModalityOfDicom => Some("leave out --modality".into()),
             Self::ModalityUnknown { .. } => {
                 Some("say it with --modality CT or --modality MR".into())

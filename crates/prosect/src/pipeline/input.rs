@@ -1,17 +1,17 @@
 //! What is to be segmented: a DICOM series or a NIfTI, read and ready.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use prosect_base::{Cancel, Limits, Progress};
-use prosect_dicom::{
-    Choice, ImageSeries, Inventory, Verdict, choose_series, inspect, judge_series, load_series,
-};
-use prosect_formats::case::{Finding, InputRecord, LeftOut, Severity, hex};
+use prosect_dicom::{ImageSeries, Inventory, load_series};
+use prosect_formats::case::{Finding, InputRecord, Severity, hex};
 use prosect_formats::nifti::{self, AffineSource};
 use prosect_volume::{Cover, Grid, Volume};
 use sha2::{Digest, Sha256};
 
 use crate::pipeline::error::PipelineError;
+use crate::pipeline::series;
 
 /// The input, read.
 pub(crate) enum Loaded {
@@ -78,8 +78,10 @@ impl Input {
 pub struct InputChoice {
     /// Path of a DICOM file, folder or zip, or of a NIfTI.
     pub path: PathBuf,
-    /// Take this series.
+    /// Take this series: its UID, or one of its stacks as `UID/2`.
     pub series_uid: Option<String>,
+    /// What is in the input, where that is known already.
+    pub inventory: Option<Arc<Inventory>>,
     /// Modality of a NIfTI.
     pub modality: Option<String>,
 }
@@ -106,7 +108,7 @@ pub(crate) fn read(
     }
 }
 
-fn is_nifti_name(path: &Path) -> bool {
+pub(crate) fn is_nifti_name(path: &Path) -> bool {
     let name = path
         .file_name()
         .map(|n| n.to_string_lossy().to_ascii_lowercase())
@@ -173,6 +175,7 @@ fn read_nifti(choice: &InputChoice, progress: &dyn Progress) -> Result<Input, Pi
         modality,
         study_uid: None,
         series_uid: None,
+        stack_number: None,
         n_slices,
         chosen_because: Vec::new(),
         left_out: Vec::new(),
@@ -258,33 +261,12 @@ fn read_dicom(
         return Err(PipelineError::ModalityOfDicom);
     }
     let limits = Limits::default();
-    let inventory = inspect(&choice.path, &limits, progress, cancel)?;
-    let lists: Vec<Vec<&str>> = modalities
-        .iter()
-        .map(|list| list.iter().map(String::as_str).collect())
-        .collect();
-    let choices = lists.iter().map(|modalities| Choice {
-        series_uid: choice.series_uid.as_deref(),
-        modalities,
-    });
-    let tried: Vec<_> = choices
-        .map(|wanted| (wanted, choose_series(&inventory, &wanted)))
-        .collect();
-    // The reason that counts is the one for the models that were made for it.
-    let taken = tried.iter().position(|(_, chosen)| chosen.is_ok());
-    let (wanted, chosen) = tried
-        .into_iter()
-        .nth(taken.unwrap_or(0))
-        .ok_or(PipelineError::NoModality)?;
-    let chosen = chosen?;
-    let verdicts = judge_series(&inventory, &wanted);
-    let chosen_because = verdicts
-        .iter()
-        .filter(|v| v.series.uid == chosen.uid)
-        .map(|v| v.reason.clone())
-        .collect();
+    let inventory = series::inventory_of(choice, &limits, (progress, cancel))?;
+    let named = choice.series_uid.as_deref();
+    let (chosen, verdicts) = series::choose(&inventory, named, modalities)?;
+    let chosen_because = series::because(&verdicts, chosen, named.is_some());
     let series = load_series(chosen, &limits, progress, cancel)?;
-    let left_out = left_out_beside(&inventory, &verdicts, &series);
+    let left_out = series::left_out_beside(&inventory, &verdicts, (chosen, &series));
     let mut findings = findings_of(&inventory, &series);
     findings.extend(resampled_finding(&series));
     let record = InputRecord {
@@ -292,6 +274,7 @@ fn read_dicom(
         modality: series.modality.clone(),
         study_uid: Some(series.study_uid.clone()),
         series_uid: Some(series.series_uid.clone()),
+        stack_number: chosen.stack_number,
         n_slices: series.frames.len(),
         chosen_because,
         left_out,
@@ -302,27 +285,6 @@ fn read_dicom(
         record,
         findings,
     })
-}
-
-/// The other series and files, and why they were not taken. Folders and files are often named
-/// after the patient; the case carries no name.
-fn left_out_beside(
-    inventory: &Inventory,
-    verdicts: &[Verdict<'_>],
-    series: &ImageSeries,
-) -> Vec<LeftOut> {
-    let others = verdicts
-        .iter()
-        .filter(|v| v.series.uid != series.series_uid)
-        .map(|v| LeftOut {
-            what: v.series.uid.clone(),
-            why: series.without_patient(&v.reason),
-        });
-    let files = inventory.left_out.iter().map(|f| LeftOut {
-        what: series.without_patient(&f.label),
-        why: series.without_patient(&f.reason),
-    });
-    others.chain(files).collect()
 }
 
 /// What a person should know of the files and of the series, without the patient's name.

@@ -66,11 +66,11 @@ pub(crate) fn case(parts: Parts<'_>) -> CaseRecord {
         .enumerate()
         .map(|(n, segment)| anatomy(parts, (n, segment), &findings))
         .collect();
-    let identity = input
-        .record
-        .series_uid
-        .as_ref()
-        .unwrap_or(&input.record.image_sha256);
+    let uid = input.record.series_uid.as_ref();
+    let mut identity = uid.unwrap_or(&input.record.image_sha256).clone();
+    if let Some(number) = input.record.stack_number {
+        identity = format!("{identity}/{number}");
+    }
     let modality = &input.record.modality;
     CaseRecord {
         format_version: FORMAT_VERSION,
