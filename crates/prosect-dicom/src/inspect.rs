@@ -197,6 +197,12 @@ fn look_at(source: &Source, reader: &mut dyn Read, length: u64, limits: &Limits)
         Err(HeaderFailure::NotDicom) => {
             return left_out(LeftOutKind::NotDicom, "not DICOM".to_owned(), None);
         }
+        Err(HeaderFailure::Broken { .. })
+            if file_name(&source.label).eq_ignore_ascii_case("DICOMDIR") =>
+        {
+            // No image is lost with it.
+            return left_out(LeftOutKind::NotDicom, "a damaged index".to_owned(), None);
+        }
         Err(HeaderFailure::Broken { reason, series_uid }) => {
             return left_out(LeftOutKind::Broken, reason, series_uid);
         }

@@ -6,8 +6,8 @@
 //! 2. Where places repeat, the first rule goes that leaves no place twice in a stack, and every
 //!    place in every stack; then the order in time at each place; then a rule that leaves stacks
 //!    of unequal length.
-//! 3. Where no place repeats, but the slices are uneven, a rule goes by which they are two even
-//!    stacks that interleave, or that lie far apart.
+//! 3. Where no place repeats, but the slices are uneven, a rule goes by which they are even stacks
+//!    that interleave, or that lie far apart, be it by the pauses in time between them.
 //! 4. Images of one place that nothing tells apart are copies, if their pixels are equal; else the
 //!    stack is ambiguous.
 
@@ -51,6 +51,8 @@ const BESIDE_MM: f64 = 1.0;
 /// no stack is bridged over (`SliceStack`).
 const APART_GAPS: f64 = 2.1;
 const APART_MM: f64 = 10.0;
+/// So many passes over the body are told apart by the pauses between them.
+const MOST_PASSES: usize = 4;
 /// How far gaps may be from the usual one in an even stack: as for a regular grid.
 const UNEVEN_MM: f64 = 0.05;
 const UNEVEN_OF_GAP: f64 = 0.02;
@@ -124,6 +126,33 @@ impl<'a> Part<'a> {
             (a, b) => a.is_some().cmp(&b.is_some()),
         });
         parts.into_iter().map(|(_, part)| part).collect()
+    }
+
+    /// Parts between the `n - 1` longest pauses of a time that all slices have.
+    fn by_pauses(&self, rule: usize, n: usize) -> Option<Vec<Self>> {
+        let timed: Option<Vec<(f64, &Slice<'a>)>> = self
+            .slices
+            .iter()
+            .map(|slice| Some((slice.frame.marks.get(rule)?.order, slice)))
+            .collect();
+        let mut timed = timed?;
+        timed.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut pauses: Vec<(f64, usize)> = (1..timed.len())
+            .map(|k| (timed[k].0 - timed[k - 1].0, k))
+            .collect();
+        pauses.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let mut cuts: Vec<usize> = pauses.get(..n - 1)?.iter().map(|(_, k)| *k).collect();
+        cuts.sort_unstable();
+        cuts.push(timed.len());
+        let mut begin = 0;
+        let mut parts = Vec::new();
+        for (rank, end) in cuts.into_iter().enumerate() {
+            let slices = timed[begin..end].iter().map(|(_, slice)| (*slice).clone());
+            let text = format!("number {} of {n} by {}", rank + 1, RULES[rule].name);
+            parts.push(self.child(slices.collect(), rank as f64, text));
+            begin = end;
+        }
+        Some(parts)
     }
 
     fn child(&self, slices: Vec<Slice<'a>>, order: f64, text: String) -> Self {
@@ -417,13 +446,13 @@ fn interleaved<'a>(part: &Part<'a>) -> Option<Vec<Part<'a>>> {
     if part.even_gap_mm().is_some() {
         return None;
     }
-    rules_of(&[Weight::Where]).find_map(|rule| {
-        let parts = part.by_value(rule);
-        let even = parts.len() > 1
-            && parts
-                .iter()
-                .all(|p| p.slices.len() > 2 && p.even_gap_mm().is_some());
-        (even && all_apart(&parts)).then_some(parts)
+    let by_value = rules_of(&[Weight::Where]).map(|rule| part.by_value(rule));
+    let times = rules_of(&[Weight::Moment, Weight::Storing]);
+    let by_time =
+        times.flat_map(|rule| (2..=MOST_PASSES).filter_map(move |n| part.by_pauses(rule, n)));
+    by_value.chain(by_time).find(|parts| {
+        let even = |p: &Part<'_>| p.slices.len() > 2 && p.even_gap_mm().is_some();
+        parts.len() > 1 && parts.iter().all(even) && all_apart(parts)
     })
 }
 

@@ -224,6 +224,25 @@ fn stacks_elsewhere_are_stacks_of_their_own() {
         &[lower.clone(), higher],
         &["10: acquisition 1", "10: acquisition 2"],
     );
+    // Only the pause between the two tells.
+    let timed = |n: usize, by_mm: f64| {
+        again(n, move |k, slice| {
+            moved(slice, [0.0, 0.0, by_mm], k);
+            set(
+                slice,
+                tags::ACQUISITION_TIME,
+                VR::TM,
+                &format!("10{:02}{:02}", 10 + n, k),
+            );
+        })
+    };
+    check(
+        &[timed(0, 0.0), timed(1, 0.4)],
+        &[
+            "10: number 1 of 2 by acquisition time",
+            "10: number 2 of 2 by acquisition time",
+        ],
+    );
     // Far away, in the same direction.
     let far = again(1, |k, slice| {
         moved(slice, [0.0, 0.0, 300.0], k);
@@ -481,4 +500,75 @@ fn uids(slices: &[Slice], name: impl Fn(usize) -> usize) -> Vec<Vec<String>> {
             .collect()
     });
     frames.collect()
+}
+
+#[test]
+fn an_index_helps_and_never_hinders() {
+    use crate::scan::file_in;
+    use dicom_core::value::DataSetSequence;
+    use dicom_core::{DataElement, Length};
+    let record = |kind: &str, uid: (Tag, &str)| {
+        let mut record = Slice::new_empty();
+        set(&mut record, tags::DIRECTORY_RECORD_TYPE, VR::CS, kind);
+        set(&mut record, uid.0, VR::UI, uid.1);
+        record
+    };
+    let slices = again(0, |_, _| ());
+    let mut records = vec![record("SERIES", (tags::SERIES_INSTANCE_UID, "1.2.3.1"))];
+    for k in 0..12 {
+        let uid = format!("1.2.3.1.5000.{k}");
+        records.push(record(
+            "IMAGE",
+            (tags::REFERENCED_SOP_INSTANCE_UID_IN_FILE, &uid),
+        ));
+    }
+    let mut index = Slice::new_empty();
+    set(
+        &mut index,
+        tags::SOP_CLASS_UID,
+        VR::UI,
+        dicom_dictionary_std::uids::MEDIA_STORAGE_DIRECTORY_STORAGE,
+    );
+    set(&mut index, tags::SOP_INSTANCE_UID, VR::UI, "1.2.3.77");
+    index.put(DataElement::new(
+        tags::DIRECTORY_RECORD_SEQUENCE,
+        VR::SQ,
+        DataSetSequence::new(records, Length::UNDEFINED),
+    ));
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &slices);
+    let path = folder.path().join("DICOMDIR");
+    std::fs::write(
+        &path,
+        file_in(
+            &index,
+            dicom_dictionary_std::uids::EXPLICIT_VR_LITTLE_ENDIAN,
+        ),
+    )
+    .unwrap();
+    for input in [folder.path(), path.as_path()] {
+        let inventory = look(input).unwrap();
+        let series = inventory.series().next().unwrap();
+        assert_eq!(series.n_slices, 10);
+        let findings = series.findings();
+        assert_eq!(findings.len(), 1);
+        assert_eq!(
+            (findings[0].code, findings[0].message.as_str()),
+            (
+                "images_missing",
+                "the index DICOMDIR lists 12 images of the chosen series, of which 2 are not there"
+            )
+        );
+    }
+    // A damaged index is told, and no more.
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() - 20]).unwrap();
+    let inventory = look(folder.path()).unwrap();
+    assert_eq!(inventory.series().next().unwrap().n_slices, 10);
+    assert!(inventory.series().next().unwrap().findings().is_empty());
+    assert!(
+        inventory.findings().is_empty(),
+        "{:?}",
+        inventory.findings()
+    );
 }
