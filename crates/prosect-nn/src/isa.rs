@@ -3,7 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::cpu::arch;
 use crate::error::NetworkError;
+
+/// Plain work that is compiled once for each instruction set, so that the compiler may use its vectors.
+///
+/// Additions and multiplications are never drawn together: every instruction set gives the same bits.
+pub trait PlainWork {
+    /// Does it. Must be `#[inline(always)]`, and so must what it calls and should be compiled with it.
+    fn run(self);
+}
 
 /// An instruction set. Results agree between them within rounding, not bit for bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,6 +36,16 @@ impl Isa {
             .rev()
             .find(|isa| isa.is_available())
             .unwrap_or(Self::Portable)
+    }
+
+    /// Does `work` with this instruction set, or with plain instructions where the processor lacks it.
+    pub fn run<W: PlainWork>(self, work: W) {
+        let isa = if self.is_available() {
+            self
+        } else {
+            Self::Portable
+        };
+        arch::run_plain(isa, work);
     }
 
     /// Those that this processor has, the slowest first.

@@ -9,6 +9,7 @@
 mod cell;
 mod finished;
 
+use prosect_nn::isa::Isa;
 use rayon::prelude::*;
 
 use crate::manifest::Heads;
@@ -47,6 +48,7 @@ impl Band {
 pub(crate) struct Exporter<'a> {
     heads: &'a Heads,
     precision: Precision,
+    isa: Isa,
     grid: Grid2,
     places: Places,
     /// Neighboring rows of the target that lie between the same rows of the network's grid.
@@ -61,7 +63,7 @@ impl<'a> Exporter<'a> {
     /// `n_planes` of the network's grid will come, each as `grid` says.
     pub(crate) fn new(
         heads: &'a Heads,
-        precision: Precision,
+        (precision, isa): (Precision, Isa),
         grid: Grid2,
         n_planes: usize,
         places: Places,
@@ -76,6 +78,7 @@ impl<'a> Exporter<'a> {
         Self {
             heads,
             precision,
+            isa,
             grid,
             bands: Band::all(&places.axes[1], grid.height),
             places,
@@ -88,7 +91,7 @@ impl<'a> Exporter<'a> {
     /// Takes the next plane, `[blocks][height][width][8]` with its padding, and gives back the one
     /// that is not needed any more.
     pub(crate) fn push(&mut self, logits: Vec<f32>, merged: &mut Merged) -> Option<Vec<f32>> {
-        let plane = Finished::of(logits, self.grid, self.heads, self.precision);
+        let plane = Finished::of(logits, self.grid, (self.heads, self.precision, self.isa));
         for slice in std::mem::take(&mut self.due[self.n_seen]) {
             let Some(place) = self.places.axes[0][slice] else {
                 continue;

@@ -1,6 +1,7 @@
 //! One trained nnU-Net on one image: preprocess, patches, and labels as planes are finished.
 
 use prosect_nn::control::RunControl;
+use prosect_nn::isa::Isa;
 use prosect_nn::network::Workspace;
 use prosect_volume::{Grid, Volume};
 
@@ -150,8 +151,10 @@ impl<'a> PartRunner<'a> {
         places.doubt_outside(merged);
         let grid = self.settings().grid2(&tiling);
         let precision = self.settings().precision();
+        let (heads, isa) = (&self.part.heads, self.case.options.isa);
+        let isa = isa.unwrap_or_else(Isa::detect);
         let mut outgoing = Outgoing {
-            exporter: Exporter::new(&self.part.heads, precision, grid, tiling.shape[0], places),
+            exporter: Exporter::new(heads, (precision, isa), grid, tiling.shape[0], places),
             logits_file: self.logits_file(&tiling)?,
             grid,
         };

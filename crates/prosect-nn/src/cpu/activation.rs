@@ -7,11 +7,11 @@
     reason = "must be compiled within the caller's target features"
 )]
 
-use super::arch::rows::{self, Channels, RowWork};
+use super::arch::rows;
 use super::layout::{LANES, Layout, Plane, split_planes};
 use super::team::Team;
 use crate::error::NetworkError;
-use crate::isa::Isa;
+use crate::isa::{Isa, PlainWork};
 
 /// What happens to every value by itself.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,40 +30,45 @@ pub(crate) fn activate_row(isa: Isa, row: &mut [f32], activation: Activation) {
     match activation {
         Activation::None => {}
         Activation::LeakyRelu(slope) => rows::leak_row(isa, row, slope),
-        Activation::Elu(alpha) => rows::work_on_row(isa, row, Elu(alpha)),
-        Activation::Gelu => rows::work_on_row(isa, row, Gelu),
-        Activation::Sigmoid => rows::work_on_row(isa, row, Sigmoid),
+        Activation::Elu(alpha) => isa.run(Elu { row, alpha }),
+        Activation::Gelu => isa.run(Gelu(row)),
+        Activation::Sigmoid => isa.run(Sigmoid(row)),
     }
 }
 
-struct Elu(f32);
-struct Gelu;
-struct Sigmoid;
+struct Elu<'a> {
+    row: &'a mut [f32],
+    alpha: f32,
+}
 
-impl RowWork for Elu {
+struct Gelu<'a>(&'a mut [f32]);
+
+struct Sigmoid<'a>(&'a mut [f32]);
+
+impl PlainWork for Elu<'_> {
     #[inline(always)]
-    fn run(self, row: &mut [Channels]) {
-        for x in row.as_flattened_mut() {
+    fn run(self) {
+        for x in self.row {
             // Not x.min(0.0), which would drop NaN.
-            let below = self.0 * exp_minus_one(if *x > 0.0 { 0.0 } else { *x });
+            let below = self.alpha * exp_minus_one(if *x > 0.0 { 0.0 } else { *x });
             *x = if *x > 0.0 { *x } else { below };
         }
     }
 }
 
-impl RowWork for Gelu {
+impl PlainWork for Gelu<'_> {
     #[inline(always)]
-    fn run(self, row: &mut [Channels]) {
-        for x in row.as_flattened_mut() {
+    fn run(self) {
+        for x in self.0 {
             *x *= 0.5 * (1.0 + erf(*x * std::f32::consts::FRAC_1_SQRT_2));
         }
     }
 }
 
-impl RowWork for Sigmoid {
+impl PlainWork for Sigmoid<'_> {
     #[inline(always)]
-    fn run(self, row: &mut [Channels]) {
-        for x in row.as_flattened_mut() {
+    fn run(self) {
+        for x in self.0 {
             *x = 1.0 / (1.0 + exp(-*x));
         }
     }

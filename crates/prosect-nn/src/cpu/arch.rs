@@ -16,7 +16,7 @@ mod vector;
 pub(crate) mod winograd;
 
 use super::layout::LANES;
-use crate::isa::Isa;
+use crate::isa::{Isa, PlainWork};
 
 /// Most vectors of output channels that one tile computes at once.
 pub(crate) const MAX_VECTORS: usize = 3;
@@ -139,6 +139,11 @@ pub(crate) fn convolve_row(
         start,
     };
     run(isa, kernel);
+}
+
+/// Does plain work, compiled for this instruction set.
+pub(crate) fn run_plain<W: PlainWork>(isa: Isa, work: W) {
+    run(isa, vector::Plain(work));
 }
 
 /// Runs a kernel, whose bounds its maker has asserted, with the vector of this instruction set.

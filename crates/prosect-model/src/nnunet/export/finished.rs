@@ -1,5 +1,10 @@
 //! A finished plane of logits, and what can be said of each of its pixels alone.
+#![expect(
+    clippy::inline_always,
+    reason = "must be compiled for the instruction set of whoever calls it"
+)]
 
+use prosect_nn::isa::{Isa, PlainWork};
 use rayon::prelude::*;
 
 use crate::manifest::Heads;
@@ -49,15 +54,24 @@ pub(crate) struct Verdict {
 }
 
 impl Finished {
-    pub(crate) fn of(logits: Vec<f32>, grid: Grid2, heads: &Heads, precision: Precision) -> Self {
+    pub(crate) fn of(
+        logits: Vec<f32>,
+        grid: Grid2,
+        (heads, precision, isa): (&Heads, Precision, Isa),
+    ) -> Self {
+        let padded = grid.channels.next_multiple_of(LANES);
         let mut verdicts = vec![Verdict::default(); grid.height * grid.width];
         (verdicts.par_chunks_mut(grid.width).enumerate()).for_each_init(
-            || vec![0.0_f32; grid.channels.next_multiple_of(LANES)],
-            |pixel, (row, verdicts)| {
-                for (column, verdict) in verdicts.iter_mut().enumerate() {
-                    read_pixel(&logits, grid, [row, column], pixel);
-                    *verdict = judge(&pixel[..grid.channels], heads, precision);
-                }
+            || vec![0.0_f32; grid.width * padded],
+            |pixels, (row, verdicts)| {
+                isa.run(JudgeRow {
+                    logits: &logits[grid.offset(row, 0)..],
+                    grid,
+                    heads,
+                    precision,
+                    pixels,
+                    verdicts,
+                });
             },
         );
         Self { logits, verdicts }
@@ -85,7 +99,42 @@ fn read_pixel(logits: &[f32], grid: Grid2, [row, column]: [usize; 2], pixel: &mu
     }
 }
 
+/// The verdicts on one row of pixels.
+struct JudgeRow<'a> {
+    /// From the row's first pixel on.
+    logits: &'a [f32],
+    grid: Grid2,
+    heads: &'a Heads,
+    precision: Precision,
+    /// Room for the row, pixel by pixel.
+    pixels: &'a mut [f32],
+    verdicts: &'a mut [Verdict],
+}
+
+impl PlainWork for JudgeRow<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let grid = self.grid;
+        let padded = grid.channels.next_multiple_of(LANES);
+        // Block by block: the same pixel of all blocks falls into the same few lines of the cache.
+        for block in 0..padded / LANES {
+            let eights = self.logits[block * grid.block_stride()..]
+                .as_chunks::<LANES>()
+                .0;
+            let pixels = self.pixels.chunks_exact_mut(padded);
+            for (pixel, eight) in pixels.zip(eights) {
+                pixel[block * LANES..(block + 1) * LANES].copy_from_slice(eight);
+            }
+        }
+        let pixels = self.pixels.chunks_exact(padded);
+        for (verdict, pixel) in self.verdicts.iter_mut().zip(pixels) {
+            *verdict = judge(&pixel[..grid.channels], self.heads, self.precision);
+        }
+    }
+}
+
 /// The winner among a pixel's logits and how sure it is.
+#[inline(always)]
 pub(crate) fn judge(logits: &[f32], heads: &Heads, precision: Precision) -> Verdict {
     match heads {
         Heads::Labels(_) => judge_labels(logits),
@@ -94,6 +143,7 @@ pub(crate) fn judge(logits: &[f32], heads: &Heads, precision: Precision) -> Verd
 }
 
 /// The first of the highest logits wins.
+#[inline(always)]
 fn judge_labels(logits: &[f32]) -> Verdict {
     let (winner, best, before, second) = top(logits);
     Verdict {
@@ -113,6 +163,7 @@ pub(crate) fn judge_some(logits: &[f32], base: f32, others: f32) -> (usize, f32)
 }
 
 /// The first of the highest, its value, the highest of those before it, and the highest of the others.
+#[inline(always)]
 fn top(logits: &[f32]) -> (usize, f32, f32, f32) {
     let best = greatest(logits);
     let winner = logits.iter().position(|logit| *logit == best).unwrap_or(0);
@@ -126,6 +177,7 @@ pub(crate) fn runner_up(values: &[f32]) -> f32 {
     top(values).3
 }
 
+#[inline(always)]
 fn greatest(logits: &[f32]) -> f32 {
     let larger = |a: f32, b: f32| if b > a { b } else { a };
     let mut partial = [f32::NEG_INFINITY; LANES];
@@ -175,6 +227,7 @@ fn exp_any(x: f32) -> f32 {
 }
 
 /// The sum of exponentials, each less the highest logit.
+#[inline(always)]
 pub(crate) fn exponential_sum(logits: &[f32], best: f32) -> f32 {
     let mut partial = [0.0_f32; LANES];
     let eights = logits.chunks_exact(LANES);
@@ -189,7 +242,7 @@ pub(crate) fn exponential_sum(logits: &[f32], best: f32) -> f32 {
 
 /// The exponential of a number that is not positive, to seven digits: enough for a confidence of
 /// eight bits, the same on every machine, and many at a time.
-#[inline]
+#[inline(always)]
 fn exp(x: f32) -> f32 {
     const LOG2_E: f32 = std::f32::consts::LOG2_E;
     let scaled = (x.max(-80.0) * LOG2_E).min(0.0);

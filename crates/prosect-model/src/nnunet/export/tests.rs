@@ -122,7 +122,10 @@ impl Scene {
         if !is_narrow {
             merged.labels = Labels::Wide(vec![0; n_voxels]);
         }
-        let mut exporter = Exporter::new(&self.heads, self.precision, grid, self.from[0], places);
+        let mut exporter = {
+            let how = (self.precision, prosect_nn::isa::Isa::detect());
+            Exporter::new(&self.heads, how, grid, self.from[0], places)
+        };
         for index in 0..self.from[0] {
             exporter.push(self.plane(index, grid), &mut merged);
         }

@@ -275,32 +275,3 @@ unsafe fn add<V: Vector>(
         }
     }
 }
-
-/// Plain code over a row, compiled once for each instruction set.
-pub(crate) trait RowWork {
-    /// Does the work; must be `#[inline(always)]`, as all that it calls.
-    fn run(self, row: &mut [Channels]);
-}
-
-/// Does plain work on a row of whole voxels.
-pub(crate) fn work_on_row<W: RowWork>(isa: Isa, row: &mut [f32], work: W) {
-    run(
-        isa,
-        PlainRow {
-            row: row.as_chunks_mut::<LANES>().0,
-            work,
-        },
-    );
-}
-
-struct PlainRow<'a, W> {
-    row: &'a mut [Channels],
-    work: W,
-}
-
-impl<W: RowWork> Kernel for PlainRow<'_, W> {
-    #[inline(always)]
-    unsafe fn run<V: Vector>(self) {
-        self.work.run(self.row);
-    }
-}

@@ -3,6 +3,12 @@
     unsafe_code,
     reason = "kernels work on raw pointers; bounds are asserted by the safe functions of the parent module"
 )]
+#![expect(
+    clippy::inline_always,
+    reason = "must be compiled within the caller's target features"
+)]
+
+use crate::isa::PlainWork;
 
 /// A register of floats: of output channels where products are summed, of neighbors in memory where values are only added.
 pub(super) trait Vector: Copy {
@@ -60,4 +66,14 @@ pub(super) trait Kernel {
     /// # Safety
     /// The arguments' bounds hold, and the processor has `V`'s instruction set.
     unsafe fn run<V: Vector>(self);
+}
+
+/// Work without vectors of its own: the compiler makes them.
+pub(super) struct Plain<W>(pub(super) W);
+
+impl<W: PlainWork> Kernel for Plain<W> {
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        self.0.run();
+    }
 }
