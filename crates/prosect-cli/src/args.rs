@@ -132,6 +132,10 @@ pub(crate) struct Inspect {
 }
 
 /// `prosect segment`
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 #[derive(Debug, Args)]
 pub(crate) struct Segment {
     /// DICOM file, folder of any depth or zip; or NIfTI (.nii, .nii.gz)

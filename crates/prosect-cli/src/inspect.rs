@@ -7,7 +7,7 @@ use prosect::dicom::{
     Choice, Finding, Inventory, LeftOut, Reason, Series, Verdict, choose_series, inspect,
     judge_series,
 };
-use prosect::model::ModelStore;
+use prosect::model::{ModalityStatus, ModelStore};
 use serde::Serialize;
 
 use crate::Done;
@@ -99,9 +99,13 @@ pub(crate) fn run(arguments: &Inspect, session: &Session) -> Result<Done, Failur
     }
     let inventory = inspect(path, &Limits::default(), session, &session.cancel)?;
     session.end_line();
-    // What would be taken is what `segment` takes by default.
-    let model = ModelStore::open(folder(None).as_deref()).load("liver-ct")?;
-    let modalities = model.manifest().modalities();
+    // What would be taken is what `segment` takes by default: what some model was made for.
+    let listed = ModelStore::open(folder(None).as_deref()).list()?;
+    let supports = listed.iter().flat_map(|l| &l.manifest.modalities);
+    let made_for = supports.filter(|s| s.status == ModalityStatus::Supported);
+    let mut modalities: Vec<&str> = made_for.map(|s| s.modality.as_str()).collect();
+    modalities.sort_unstable();
+    modalities.dedup();
     let choice = Choice {
         series_uid: None,
         modalities: &modalities,

@@ -310,7 +310,7 @@ fn misfit(series: &Series, choice: &Choice) -> Option<(Misfit, String)> {
     }
     if let Some(reason) = &series.obstacle {
         // One picture alone is no stack in the first place.
-        let kind = if series.n_slices == 1 {
+        let kind = if series.n_slices <= 1 && series.n_instances < FEWEST_SLICES {
             Misfit::Small
         } else {
             Misfit::Geometry

@@ -12,6 +12,7 @@ use prosect_base::Limits;
 use crate::attribute;
 use crate::pixel::PixelFailure;
 use crate::reader::{DataSet, Halt, Layout, PixelElement, Reader};
+use crate::sniff;
 use crate::worker;
 
 /// A transfer syntax that is retired, but still met (PS3.5 A.3).
@@ -138,7 +139,9 @@ impl FileHeader {
             meta = reader.meta().map_err(|halt| Stop::from(halt, None))?;
             start = reader.position();
         }
-        let transfer_syntax = match attribute::text(&meta, tags::TRANSFER_SYNTAX_UID) {
+        let declared = attribute::text(&meta, tags::TRANSFER_SYNTAX_UID);
+        let is_declared = declared.is_some();
+        let transfer_syntax = match declared {
             Some(uid) => uid,
             None => guess_syntax(bytes.get(start..).unwrap_or_default()).to_owned(),
         };
@@ -158,8 +161,31 @@ impl FileHeader {
         }
         let series = attribute::text(&header.data, tags::SERIES_INSTANCE_UID);
         outcome.map_err(|halt| Stop::from(halt, series))?;
+        if !is_declared {
+            header.guess_compression(bytes, total)?;
+        }
         header.complete_from(&meta);
         Ok(header)
+    }
+
+    /// Without a declared transfer syntax, compressed pixel data say themselves what they are.
+    fn guess_compression(&mut self, bytes: &[u8], total: usize) -> Result<(), Stop> {
+        let Some(PixelElement {
+            offset,
+            length: None,
+            ..
+        }) = self.pixel
+        else {
+            return Ok(());
+        };
+        let wanted = offset.saturating_add(sniff::LOOK).min(total);
+        if bytes.len() < wanted {
+            return Err(Stop::NeedMore(wanted));
+        }
+        if let Some(found) = sniff::sniff(bytes, offset) {
+            found.clone_into(&mut self.transfer_syntax);
+        }
+        Ok(())
     }
 
     /// Some anonymizers empty the identity of the data set, but leave it in the meta information.

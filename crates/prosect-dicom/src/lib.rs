@@ -10,6 +10,7 @@ mod charset;
 mod reader;
 mod attribute;
 mod worker;
+mod sniff;
 mod file;
 mod source;
 mod mark;

@@ -11,6 +11,8 @@
 //! 4. Images of one place that nothing tells apart are copies, if their pixels are equal; else the
 //!    stack is ambiguous.
 
+use std::collections::{HashMap, HashSet};
+
 use prosect_volume::Vector;
 
 use crate::arrange::FrameIndex;
@@ -96,16 +98,17 @@ impl<'a> Part<'a> {
 
     /// Parts by the value of a rule, in the order of the values.
     fn by_value(&self, rule: usize) -> Vec<Self> {
+        let mut known: HashMap<Option<&str>, usize> = HashMap::new();
         let mut values: Vec<Option<&Value>> = Vec::new();
         let mut slices: Vec<Vec<Slice<'a>>> = Vec::new();
         for slice in &self.slices {
             let value = slice.frame.marks.get(rule);
-            if let Some(n) = values.iter().position(|v| *v == value) {
-                slices[n].push(slice.clone());
-            } else {
+            let n = *known.entry(value.map(|v| &*v.text)).or_insert(values.len());
+            if n == values.len() {
                 values.push(value);
-                slices.push(vec![slice.clone()]);
+                slices.push(Vec::new());
             }
+            slices[n].push(slice.clone());
         }
         let mut parts: Vec<(Option<&Value>, Self)> = values
             .into_iter()
@@ -250,11 +253,9 @@ fn rules_of(weights: &'static [Weight]) -> impl Iterator<Item = usize> {
 
 /// Images that show something else go apart, whatever their places.
 fn by_contents(mut part: Part<'_>, rule: usize) -> Vec<Part<'_>> {
-    let mut told: Vec<&Value> = Vec::new();
+    let mut told: HashSet<&str> = HashSet::new();
     for value in part.slices.iter().filter_map(|s| s.frame.marks.get(rule)) {
-        if !told.contains(&value) {
-            told.push(value);
-        }
+        told.insert(&value.text);
         // What differs from slice to slice says nothing of stacks.
         if told.len() * 2 > part.slices.len() {
             return vec![part];
@@ -265,8 +266,12 @@ fn by_contents(mut part: Part<'_>, rule: usize) -> Vec<Part<'_>> {
         return vec![part];
     }
     let parts = part.by_value(rule);
-    // A scanner may change a setting halfway through the head: the slices are one stack.
-    if continue_each_other(&parts) {
+    // A scanner may change a setting halfway through the head, or for one slice that it repeats:
+    // the slices are one stack.
+    let one_stack = part.is_clean()
+        && part.even_gap_mm().is_some()
+        && parts.iter().any(|p| p.even_gap_mm().is_none());
+    if one_stack || continue_each_other(&parts) {
         let values: Vec<String> = parts
             .iter()
             .map(|p| format!("{} of {}", p.slices.len(), p.distinction()))

@@ -259,6 +259,18 @@ fn stacks_elsewhere_are_stacks_of_their_own() {
         set(slice, tags::CONVOLUTION_KERNEL, VR::SH, "B31f");
     });
     check(&[lower, next], &["20: "]);
+    // Two slices in the middle were repeated with another tag: still one stack.
+    let repeated = again(0, |k, slice| {
+        if k == 4 || k == 7 {
+            set(
+                slice,
+                tags::IMAGE_TYPE,
+                VR::CS,
+                "ORIGINAL\\PRIMARY\\AXIAL\\ADD",
+            );
+        }
+    });
+    check(&[repeated], &["10: "]);
     // Beside each other, as two knees are.
     let beside = again(1, |k, slice| moved(slice, [200.0, 0.0, 0.0], k));
     check(
