@@ -29,12 +29,14 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Make a phantom, segment its liver, and leave a case to look at
     Demo(Demo),
-    /// List the studies and series of a file, folder or zip, and say which would be taken
+    /// List the studies and series of a file, folder or zip, and say which would be taken; or what a NIfTI or NRRD says
     Inspect(Inspect),
-    /// Segment a CT or MR (DICOM file, folder or zip, or NIfTI) and write a case
+    /// Segment a CT or MR (DICOM file, folder or zip, NIfTI or NRRD) and write a case
     Segment(Segment),
     /// Take the patient out of DICOM files, by the profile of the standard
     Deidentify(crate::deidentify::Deidentify),
+    /// Convert an image to NIfTI or NRRD, or labels to DICOM SEG, RTSTRUCT, NIfTI or NRRD
+    Convert(crate::convert::Convert),
     /// List, show, import, install, export, remove and verify models
     Models(crate::models::args::Models),
     /// Time a model's network on this machine
@@ -53,7 +55,11 @@ impl Command {
         match self {
             Self::Demo(demo) => demo.run.threads,
             Self::Segment(segment) => segment.run.threads,
-            Self::Inspect(_) | Self::Models(_) | Self::Frames(_) | Self::Worker => None,
+            Self::Inspect(_)
+            | Self::Models(_)
+            | Self::Frames(_)
+            | Self::Worker
+            | Self::Convert(_) => None,
             Self::Deidentify(deidentify) => deidentify.threads,
             Self::Bench(bench) => bench.threads(),
         }
@@ -70,6 +76,7 @@ impl Command {
             Self::Models(models) => models.json(),
             Self::Frames(_) => true,
             Self::Worker => false,
+            Self::Convert(convert) => convert.json(),
         }
     }
 }
@@ -123,7 +130,7 @@ pub(crate) struct Demo {
 /// `prosect inspect`
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
-    /// DICOM file, folder of any depth, or zip
+    /// DICOM file, folder of any depth or zip; NIfTI or NRRD
     #[arg(value_name = "INPUT")]
     pub(crate) input: PathBuf,
     /// Print the inventory as JSON on stdout
@@ -138,7 +145,7 @@ pub(crate) struct Inspect {
 )]
 #[derive(Debug, Args)]
 pub(crate) struct Segment {
-    /// DICOM file, folder of any depth or zip; or NIfTI (.nii, .nii.gz)
+    /// DICOM file, folder of any depth or zip; NIfTI (.nii, .nii.gz) or NRRD (.nrrd, .nhdr)
     #[arg(value_name = "INPUT", help_heading = "Input")]
     pub(crate) input: PathBuf,
     /// Write the case into this new folder
@@ -180,7 +187,7 @@ pub(crate) struct Segment {
     /// Segment every series that fits, each into a case of its own: OUT/1, OUT/2 and so on
     #[arg(long, conflicts_with_all = ["series", "report", "save_intermediate"], help_heading = "Input")]
     pub(crate) all: bool,
-    /// Modality of a NIfTI, which does not say it itself: CT or MR [default: CT if the values are HU]
+    /// Modality of a NIfTI or NRRD, which does not say it itself: CT or MR [default: CT if the values are HU]
     #[arg(long, value_name = "CODE", help_heading = "Input")]
     pub(crate) modality: Option<String>,
     /// Write these formats, separated by commas: seg, labelmap, rtstruct, sr, nifti, stl, obj, glb,

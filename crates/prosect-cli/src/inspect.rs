@@ -1,5 +1,7 @@
 //! `prosect inspect`.
 
+mod volume;
+
 use std::fmt::Write as _;
 
 use prosect::base::Limits;
@@ -96,6 +98,9 @@ pub(crate) fn run(arguments: &Inspect, session: &Session) -> Result<Done, Failur
             "cannot read {}: {error}",
             path.display()
         )));
+    }
+    if let Some(done) = volume::run(path, arguments.json) {
+        return done;
     }
     let inventory = inspect(path, &Limits::default(), session, &session.cancel)?;
     session.end_line();

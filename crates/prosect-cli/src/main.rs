@@ -14,6 +14,7 @@ mod frames;
 mod models;
 mod bench;
 mod segment;
+mod convert;
 mod demo;
 mod summary;
 
@@ -76,6 +77,7 @@ fn run(command: &Command, session: &Session) -> Result<Done, Failure> {
         Command::Worker => Ok(Done::Clean),
         Command::Segment(segment) => segment::run(segment, session),
         Command::Deidentify(deidentify) => deidentify::run(deidentify, session),
+        Command::Convert(convert) => convert::run(convert, session),
         Command::Models(models) => models::run(models, session),
         Command::Bench(bench) => bench::run(bench, session),
     }

@@ -14,6 +14,7 @@ mod contour;
 mod raster;
 mod rtstruct;
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
 
 use dicom_dictionary_std::uids;
@@ -101,6 +102,28 @@ impl ForeignLabels {
         Planes::of_stack(&self.stack, reach)
     }
 
+    /// The stack with the slices that the writer left out, and for each slice of the object its place
+    /// in it. `None` where slices lie at distances that are no multiples of one.
+    pub fn completed(&self) -> Option<(SliceStack, Vec<usize>)> {
+        let stack = &self.stack;
+        let first = *stack.origins.first()?;
+        let (mut origins, mut slots) = (vec![first], vec![0]);
+        let (gaps, _) = stack.gaps_mm().unwrap_or_default();
+        for (gap, pair) in gaps.into_iter().zip(stack.origins.windows(2)) {
+            let n = geometry::multiple_of(gap, self.spacing_mm?)?;
+            let step = (pair[1] - pair[0]) * (1.0 / n as f64);
+            origins.extend((1..n).map(|between| pair[0] + step * between as f64));
+            origins.push(pair[1]);
+            slots.push(origins.len() - 1);
+        }
+        let stack = SliceStack {
+            origins,
+            thickness_mm: self.spacing_mm.or(stack.thickness_mm),
+            ..stack.clone()
+        };
+        Some((stack, slots))
+    }
+
     /// Whether each slice lies in the plane of a frame of `to`.
     fn lies_on(&self, to: &SliceStack, tolerance_mm: f64) -> bool {
         let Some(normal) = to.normal() else {
@@ -150,7 +173,7 @@ impl Inventory {
         let instances = self
             .series()
             .flat_map(|series| series.instances.iter().map(move |i| (series, i)));
-        instances
+        let mut objects: Vec<LabelObject> = instances
             .filter_map(|(series, instance)| {
                 let is_contours = match instance.sop_class_uid.as_str() {
                     uids::SEGMENTATION_STORAGE | uids::LABEL_MAP_SEGMENTATION_STORAGE => false,
@@ -166,7 +189,11 @@ impl Inventory {
                     source: instance.source.clone(),
                 })
             })
-            .collect()
+            .collect();
+        // A series of several stacks lists its instances with each of them.
+        let mut seen = BTreeSet::new();
+        objects.retain(|object| seen.insert(object.label.clone()));
+        objects
     }
 }
 
@@ -179,6 +206,16 @@ impl LabelObject {
     pub fn read_seg(&self, limits: &Limits) -> Result<ForeignLabels, DicomError> {
         let bytes = self.bytes(limits)?;
         seg::read(&bytes, limits).map_err(|refusal| refusal.of(&self.label))
+    }
+
+    /// The series from which the labels were made, as far as the object names them.
+    ///
+    /// # Errors
+    /// As [`LabelObject::read_seg`].
+    pub fn referenced_series(&self, limits: &Limits) -> Result<Vec<String>, DicomError> {
+        let bytes = self.bytes(limits)?;
+        let header = header_of(&bytes, limits).map_err(|refusal| refusal.of(&self.label))?;
+        Ok(item::referenced_series(&header.data))
     }
 
     /// Reads an RT structure set and fills its contours on the frames of the series on which they

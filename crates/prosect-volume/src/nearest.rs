@@ -42,6 +42,8 @@ const PARALLEL: f64 = 1e-6;
 /// Grids agree when pixel centers are nearer than this to each other, in pixels: the affine of a
 /// NIfTI has 24 bits, positions in DICOM 10 digits and more.
 const AGREE_PIXELS: f64 = 0.02;
+/// Rounding on the border of an image, in pixels.
+const BORDER_PIXELS: f64 = 1e-3;
 
 impl Planes {
     /// The slices of a stack, from the values' first slice on. Each reaches half of `spacing_mm`
@@ -107,7 +109,7 @@ impl Planes {
             // 1e-3 mm: a point in the very middle belongs to one of the two.
             plane.reach_mm = [below, above].map(|gap| at_end(gap).unwrap_or(1.0) / 2.0 + 1e-3);
         }
-        let finite = heights.iter().all(|h| h.is_finite()) && by.is_finite();
+        let finite = heights.iter().all(|h| h.is_finite()) && by.is_finite() && !shape.contains(&0);
         finite.then_some(Self {
             shape,
             normal,
@@ -119,10 +121,15 @@ impl Planes {
     /// The place of the nearest pixel among the values, or `None` for a point beyond the planes.
     pub fn nearest(&self, point: Point<Lps>) -> Option<usize> {
         let plane = self.plane_at(point)?;
-        let [i, j] = self.in_plane(point, plane).map(|c| (c + 0.5).floor());
+        let [i, j] = self.in_plane(point, plane);
         let [ni, nj] = self.shape;
-        let inside = i >= 0.0 && j >= 0.0 && i < ni as f64 && j < nj as f64;
-        inside.then(|| (self.sorted[plane].slot * nj + j as usize) * ni + i as usize)
+        let place = |c: f64, n: usize| {
+            // A point on the outermost pixel's border is inside, whatever rounding did to it.
+            let inside = (-0.5 - BORDER_PIXELS..=n as f64 - 0.5 + BORDER_PIXELS).contains(&c);
+            inside.then(|| ((c + 0.5).floor().max(0.0) as usize).min(n - 1))
+        };
+        let (i, j) = (place(i, ni)?, place(j, nj)?);
+        Some((self.sorted[plane].slot * nj + j) * ni + i)
     }
 
     /// The plane that reaches to a point.

@@ -1,5 +1,5 @@
-//! Prosect's front door: the library's rooms as modules, and [`pipeline`], the whole way from a
-//! series on disk to a case.
+//! Prosect's front door: the library's rooms as modules, [`pipeline`], the whole way from a series on
+//! disk to a case, and [`convert`], from one format to another.
 
 pub use prosect_base as base;
 pub use prosect_dicom as dicom;
@@ -14,6 +14,7 @@ pub use prosect_surface as surface;
 pub use prosect_volume as volume;
 
 pub mod pipeline;
+pub mod convert;
 mod threads;
 
 pub use threads::{ThreadsError, set_threads};

@@ -195,7 +195,7 @@ fn prepare(
     for model in &models {
         require_modality(model, &input)?;
     }
-    if let (Formats::Only(formats), Loaded::Nifti(_)) = (&request.formats, &input.loaded)
+    if let (Formats::Only(formats), Loaded::Volume(_)) = (&request.formats, &input.loaded)
         && let Some(format) = formats.iter().find(|format| format.is_dicom())
     {
         let format = format.name();

@@ -63,3 +63,14 @@ pub(super) fn code(data: &DataSet, tag: Tag) -> Option<Code> {
         value,
     })
 }
+
+/// The series that a segmentation (PS3.3 C.12.3.1) or a structure set (C.8.8.5) refers to.
+pub(super) fn referenced_series(data: &DataSet) -> Vec<String> {
+    let own = items(data, tags::REFERENCED_SERIES_SEQUENCE).iter();
+    let frames = items(data, tags::REFERENCED_FRAME_OF_REFERENCE_SEQUENCE).iter();
+    let studies = frames.flat_map(|item| items(item, tags::RT_REFERENCED_STUDY_SEQUENCE));
+    let contoured = studies.flat_map(|item| items(item, tags::RT_REFERENCED_SERIES_SEQUENCE));
+    own.chain(contoured)
+        .filter_map(|item| text(item, tags::SERIES_INSTANCE_UID))
+        .collect()
+}

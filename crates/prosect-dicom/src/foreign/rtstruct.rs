@@ -8,10 +8,10 @@ use prosect_segmentation::{Algorithm, AlgorithmType, LabelValue, Rgb, Segment};
 use prosect_volume::{FrameOfReference, SliceStack};
 
 use super::contour::{Assignment, Contour, Frames, Region};
-use super::item::{code, first, items};
+use super::item::{code, first, items, referenced_series};
 use super::layer::Layers;
 use super::pixel::Runs;
-use super::segment::Codes;
+use super::segment::{self, Codes};
 use super::{ForeignKind, ForeignLabels, Refusal, finding, header_of};
 use crate::attribute::{integer, numbers, text};
 use crate::load::Finding;
@@ -23,6 +23,8 @@ struct Roi<'a> {
     name: String,
     frame_of_reference: Option<String>,
     generation: Option<String>,
+    /// Which algorithm drew it, if the object says so.
+    algorithm: Option<Algorithm>,
     color: Option<Rgb>,
     observation: Option<&'a DataSet>,
     region: Region,
@@ -69,7 +71,7 @@ pub(super) fn read(
         layers: layers.finish(),
         segments,
         study_uid: text(data, tags::STUDY_INSTANCE_UID).unwrap_or_default(),
-        source_series: source_series(data),
+        source_series: referenced_series(data),
         findings,
         notes: Vec::new(),
     })
@@ -104,6 +106,8 @@ fn rois(data: &DataSet) -> Result<Vec<Roi<'_>>, Refusal> {
             name: text(item, tags::ROI_NAME).unwrap_or_else(|| format!("roi_{number}")),
             frame_of_reference: text(item, tags::REFERENCED_FRAME_OF_REFERENCE_UID),
             generation: text(item, tags::ROI_GENERATION_ALGORITHM),
+            algorithm: first(item, tags::ROI_DERIVATION_ALGORITHM_IDENTIFICATION_SEQUENCE)
+                .and_then(|item| Some(segment::algorithm(item, text(item, tags::ALGORITHM_NAME)?))),
             color: color.and_then(|rgb| match rgb.as_slice() {
                 [r, g, b] => Some(Rgb([r, g, b].map(|c| c.clamp(0.0, 255.0) as u8))),
                 _ => None,
@@ -140,13 +144,16 @@ fn segment(roi: &Roi<'_>) -> Segment {
         Some("SEMIAUTOMATIC") => AlgorithmType::SemiAutomatic,
         _ => AlgorithmType::Manual,
     };
-    // A structure set has no place for the name of the algorithm.
-    let algorithm = (algorithm_type != AlgorithmType::Manual).then(|| Algorithm {
+    let unknown = || Algorithm {
         name: "unknown".to_owned(),
         version: "unknown".to_owned(),
         weights_sha256: String::new(),
         source: String::new(),
-    });
+    };
+    let algorithm = roi
+        .algorithm
+        .clone()
+        .or_else(|| (algorithm_type != AlgorithmType::Manual).then(unknown));
     Segment {
         label_value: 0,
         layer: 0,
@@ -186,16 +193,6 @@ fn frame_of_reference(rois: &[Roi<'_>]) -> Result<Option<FrameOfReference>, Refu
         ));
     }
     Ok(first.map(FrameOfReference))
-}
-
-/// The series that the structure set refers to (PS3.3 C.8.8.5).
-fn source_series(data: &DataSet) -> Vec<String> {
-    let frames = items(data, tags::REFERENCED_FRAME_OF_REFERENCE_SEQUENCE).iter();
-    let studies = frames.flat_map(|item| items(item, tags::RT_REFERENCED_STUDY_SEQUENCE));
-    let series = studies.flat_map(|item| items(item, tags::RT_REFERENCED_SERIES_SEQUENCE));
-    series
-        .filter_map(|item| text(item, tags::SERIES_INSTANCE_UID))
-        .collect()
 }
 
 /// The planes in which contours lie.

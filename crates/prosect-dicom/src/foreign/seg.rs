@@ -7,7 +7,7 @@ use prosect_base::Limits;
 use prosect_segmentation::{AlgorithmType, LabelValue, Rgb, Segment, terminology};
 
 use super::geometry::{self, Geometry};
-use super::item::{Groups, items};
+use super::item::{Groups, referenced_series};
 use super::layer::Layers;
 use super::pixel::{Pixels, Runs};
 use super::segment::{self, Described};
@@ -54,10 +54,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<ForeignLabels, Refus
         layers,
         segments,
         study_uid: text(data, tags::STUDY_INSTANCE_UID).unwrap_or_default(),
-        source_series: items(data, tags::REFERENCED_SERIES_SEQUENCE)
-            .iter()
-            .filter_map(|item| text(item, tags::SERIES_INSTANCE_UID))
-            .collect(),
+        source_series: referenced_series(data),
         findings: remarks.findings,
         notes: remarks.notes,
     })

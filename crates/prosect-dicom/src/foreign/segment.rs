@@ -61,7 +61,7 @@ fn described(item: &DataSet, number: LabelValue) -> Described {
         [l, a, b] => Some(Rgb::from_dicom_cielab([l, a, b].map(|c| *c as u16))),
         _ => None,
     };
-    let (algorithm_type, algorithm) = algorithm(item);
+    let (algorithm_type, algorithm) = drawn_by(item);
     let is_background = codes
         .property_type
         .as_ref()
@@ -129,10 +129,10 @@ impl Codes {
 }
 
 /// Who drew a segment. An object that does not say it was drawn by a person, if no algorithm is named.
-fn algorithm(item: &DataSet) -> (AlgorithmType, Option<Algorithm>) {
+fn drawn_by(item: &DataSet) -> (AlgorithmType, Option<Algorithm>) {
     let identification = first(item, tags::SEGMENTATION_ALGORITHM_IDENTIFICATION_SEQUENCE);
-    let of = |tag| identification.and_then(|item| text(item, tag));
-    let name = text(item, tags::SEGMENT_ALGORITHM_NAME).or_else(|| of(tags::ALGORITHM_NAME));
+    let name = text(item, tags::SEGMENT_ALGORITHM_NAME)
+        .or_else(|| identification.and_then(|item| text(item, tags::ALGORITHM_NAME)));
     let kind = match text(item, tags::SEGMENT_ALGORITHM_TYPE).as_deref() {
         Some("AUTOMATIC") => AlgorithmType::Automatic,
         Some("SEMIAUTOMATIC") => AlgorithmType::SemiAutomatic,
@@ -143,6 +143,15 @@ fn algorithm(item: &DataSet) -> (AlgorithmType, Option<Algorithm>) {
     if kind == AlgorithmType::Manual && name.is_none() {
         return (kind, None);
     }
+    let name = name.unwrap_or_else(|| "unknown".to_owned());
+    let nothing = DataSet::new_empty();
+    let algorithm = algorithm(identification.unwrap_or(&nothing), name);
+    (kind, Some(algorithm))
+}
+
+/// An item of Algorithm Identification (PS3.3 table 10-19).
+pub(super) fn algorithm(identification: &DataSet, name: String) -> Algorithm {
+    let of = |tag| text(identification, tag);
     let parameters = of(tags::ALGORITHM_PARAMETERS).unwrap_or_default();
     // As this software writes them: the source in full, which its own attribute may cut.
     let own = parameters
@@ -157,11 +166,10 @@ fn algorithm(item: &DataSet) -> (AlgorithmType, Option<Algorithm>) {
         },
         |(sha256, source)| (sha256.to_owned(), source.to_owned()),
     );
-    let algorithm = Algorithm {
-        name: name.unwrap_or_else(|| "unknown".to_owned()),
+    Algorithm {
+        name,
         version: of(tags::ALGORITHM_VERSION).unwrap_or_else(|| "unknown".to_owned()),
         weights_sha256,
         source,
-    };
-    (kind, Some(algorithm))
+    }
 }

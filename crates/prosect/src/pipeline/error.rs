@@ -59,7 +59,9 @@ pub enum PipelineError {
         format: String,
     },
     /// A DICOM object needs DICOM frames.
-    #[error("{format} is a DICOM object on the frames of a DICOM series, and a NIfTI has none")]
+    #[error(
+        "{format} is a DICOM object on the frames of a DICOM series, and a NIfTI or NRRD has none"
+    )]
     ObjectWithoutDicom {
         /// The format asked for.
         format: &'static str,
@@ -68,17 +70,17 @@ pub enum PipelineError {
     #[error("sr refers to a segmentation; write seg or labelmap with it")]
     ReportWithoutSegmentation,
     /// `--series` with a NIfTI.
-    #[error("a NIfTI has no series to choose from")]
+    #[error("a NIfTI or NRRD has no series to choose from")]
     SeriesOfNifti,
     /// A NIfTI is one image.
     #[error("a NIfTI holds one image, no series to segment one by one")]
     AllOfNifti,
     /// `--modality` with DICOM.
-    #[error("a DICOM series says its modality itself, so --modality is for a NIfTI only")]
+    #[error("a DICOM series says its modality itself, so --modality is for a NIfTI or NRRD only")]
     ModalityOfDicom,
     /// The NIfTI's modality is not known.
     #[error(
-        "a NIfTI does not say its modality, and these values (from {low:.0} to {high:.0}) do not look like HU of a CT"
+        "a NIfTI or NRRD does not say its modality, and these values (from {low:.0} to {high:.0}) do not look like HU of a CT"
     )]
     ModalityUnknown {
         /// Smallest finite value.

@@ -1,4 +1,4 @@
-//! What is to be segmented: a DICOM series or a NIfTI, read and ready.
+//! What is to be segmented: a DICOM series, a NIfTI or an NRRD, read and ready.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use prosect_base::{Cancel, Limits, Progress};
 use prosect_dicom::{ImageSeries, Inventory, load_series};
 use prosect_formats::case::{Finding, InputRecord, Severity, hex};
 use prosect_formats::nifti::{self, AffineSource};
+use prosect_formats::nrrd;
 use prosect_volume::{Cover, Grid, Volume};
 use sha2::{Digest, Sha256};
 
@@ -17,12 +18,14 @@ use crate::pipeline::series;
 pub(crate) enum Loaded {
     /// A DICOM series with its frames.
     Dicom(Box<ImageSeries>),
-    /// A NIfTI.
-    Nifti(Box<NiftiImage>),
+    /// A NIfTI or an NRRD.
+    Volume(Box<VolumeFile>),
 }
 
-/// A NIfTI, read.
-pub(crate) struct NiftiImage {
+/// A NIfTI or an NRRD, read.
+pub(crate) struct VolumeFile {
+    /// `NIfTI` or `NRRD`.
+    pub(crate) format: &'static str,
     /// Its voxels, on a straight grid.
     volume: Volume<f32>,
     /// How a slanted grid was made straight.
@@ -44,7 +47,7 @@ impl Input {
     pub(crate) fn image(&self) -> &Volume<f32> {
         match &self.loaded {
             Loaded::Dicom(series) => &series.image,
-            Loaded::Nifti(nifti) => &nifti.volume,
+            Loaded::Volume(file) => &file.volume,
         }
     }
 
@@ -52,7 +55,7 @@ impl Input {
     pub(crate) fn cover(&self) -> Option<&Cover> {
         match &self.loaded {
             Loaded::Dicom(series) => series.resampled.as_ref().map(|r| &r.cover),
-            Loaded::Nifti(nifti) => nifti.straightened.as_ref(),
+            Loaded::Volume(file) => file.straightened.as_ref(),
         }
     }
 
@@ -60,7 +63,7 @@ impl Input {
     pub(crate) fn resampled_because(&self) -> Option<&str> {
         match &self.loaded {
             Loaded::Dicom(series) => series.resampled.as_ref().map(|r| r.why.as_str()),
-            Loaded::Nifti(nifti) => nifti.straightened.as_ref().map(|_| SLANTED),
+            Loaded::Volume(file) => file.straightened.as_ref().map(|_| SLANTED),
         }
     }
 
@@ -68,7 +71,7 @@ impl Input {
     pub(crate) fn body_part(&self) -> Option<String> {
         match &self.loaded {
             Loaded::Dicom(series) => series.body_part(),
-            Loaded::Nifti(_) => None,
+            Loaded::Volume(_) => None,
         }
     }
 }
@@ -76,13 +79,13 @@ impl Input {
 /// What the user said of the input.
 #[derive(Clone, Debug, Default)]
 pub struct InputChoice {
-    /// Path of a DICOM file, folder or zip, or of a NIfTI.
+    /// Path of a DICOM file, folder or zip, or of a NIfTI or an NRRD.
     pub path: PathBuf,
     /// Take this series: its UID, or one of its stacks as `UID/2`.
     pub series_uid: Option<String>,
     /// What is in the input, where that is known already.
     pub inventory: Option<Arc<Inventory>>,
-    /// Modality of a NIfTI.
+    /// Modality of a NIfTI or an NRRD.
     pub modality: Option<String>,
 }
 
@@ -101,19 +104,29 @@ pub(crate) fn read(
             source,
         });
     }
-    if is_nifti_name(path) {
+    if has_end(path, &NIFTI_ENDS) {
         read_nifti(choice, progress)
+    } else if has_end(path, &NRRD_ENDS) {
+        read_nrrd(choice, progress)
     } else {
         read_dicom(choice, modalities, progress, cancel)
     }
 }
 
-pub(crate) fn is_nifti_name(path: &Path) -> bool {
+/// Whether the name's end says that this is one volume, and no DICOM.
+pub(crate) fn is_volume_name(path: &Path) -> bool {
+    has_end(path, &NIFTI_ENDS) || has_end(path, &NRRD_ENDS)
+}
+
+const NIFTI_ENDS: [&str; 2] = [".nii", ".nii.gz"];
+const NRRD_ENDS: [&str; 2] = [".nrrd", ".nhdr"];
+
+fn has_end(path: &Path, ends: &[&str]) -> bool {
     let name = path
         .file_name()
         .map(|n| n.to_string_lossy().to_ascii_lowercase())
         .unwrap_or_default();
-    path.is_file() && name.strip_suffix(".gz").unwrap_or(&name).rsplit('.').next() == Some("nii")
+    path.is_file() && ends.iter().any(|end| name.ends_with(end))
 }
 
 fn read_nifti(choice: &InputChoice, progress: &dyn Progress) -> Result<Input, PipelineError> {
@@ -132,17 +145,6 @@ fn read_nifti(choice: &InputChoice, progress: &dyn Progress) -> Result<Input, Pi
         .iter()
         .map(|note| finding(Severity::Note, "nifti", note))
         .collect();
-    if image.facts.n_not_finite > 0 {
-        let message = format!(
-            "{} voxels of the NIfTI are NaN or infinite; the network took them for no image",
-            image.facts.n_not_finite
-        );
-        findings.push(finding(Severity::Check, "not_finite", &message));
-    }
-    if image.facts.n_not_finite == image.volume.values().len() {
-        let path = choice.path.clone();
-        return Err(PipelineError::NoFiniteVoxel { path });
-    }
     if image.facts.forms_disagree {
         let message = "sform and qform of the NIfTI disagree on where the voxels are, and so perhaps on which side is left; the sform was used";
         findings.push(finding(Severity::Check, "forms_disagree", message));
@@ -151,27 +153,69 @@ fn read_nifti(choice: &InputChoice, progress: &dyn Progress) -> Result<Input, Pi
         let message = "the NIfTI has neither sform nor qform: which side is left is a guess";
         findings.push(finding(Severity::Check, "orientation_unknown", message));
     }
-    let modality = nifti_modality(choice, &image.volume)?;
-    let n_slices = image.volume.grid().shape()[2];
-    let image_sha256 = image_sha256(&image.volume);
-    let (volume, straightened) = if is_sheared(image.volume.grid()) {
-        let (volume, cover, found) = straighten(image.volume, &modality);
+    volume_input(choice, ("NIfTI", image.volume), findings)
+}
+
+fn read_nrrd(choice: &InputChoice, progress: &dyn Progress) -> Result<Input, PipelineError> {
+    if choice.series_uid.is_some() {
+        return Err(PipelineError::SeriesOfNifti);
+    }
+    progress.step("reading the NRRD");
+    let refused = |source| PipelineError::Format {
+        path: choice.path.clone(),
+        source,
+    };
+    let file = nrrd::read(&choice.path, &Limits::default()).map_err(refused)?;
+    let mut findings: Vec<Finding> = file
+        .notes
+        .iter()
+        .map(|note| finding(Severity::Note, "nrrd", note))
+        .collect();
+    if !file.oriented {
+        let message = "the NRRD names no patient space: which side is left is a guess";
+        findings.push(finding(Severity::Check, "orientation_unknown", message));
+    }
+    let volume = file.image().map_err(refused)?;
+    volume_input(choice, ("NRRD", volume), findings)
+}
+
+/// A volume that no DICOM header describes.
+fn volume_input(
+    choice: &InputChoice,
+    (format, volume): (&'static str, Volume<f32>),
+    mut findings: Vec<Finding>,
+) -> Result<Input, PipelineError> {
+    let n_not_finite = volume.values().iter().filter(|v| !v.is_finite()).count();
+    if n_not_finite == volume.values().len() {
+        let path = choice.path.clone();
+        return Err(PipelineError::NoFiniteVoxel { path });
+    }
+    if n_not_finite > 0 {
+        let message = format!(
+            "{n_not_finite} voxels of the {format} are NaN or infinite; the network took them for no image"
+        );
+        findings.push(finding(Severity::Check, "not_finite", &message));
+    }
+    let modality = volume_modality(choice, &volume)?;
+    let n_slices = volume.grid().shape()[2];
+    let image_sha256 = image_sha256(&volume);
+    let (volume, straightened) = if is_sheared(volume.grid()) {
+        let (volume, cover, found) = straighten(volume, &modality);
         findings.push(found);
         (volume, cover)
     } else {
-        (image.volume, None)
+        (volume, None)
     };
     if choice.modality.is_none() {
-        findings.push(finding(
-            Severity::Note,
-            "modality_assumed",
-            "the NIfTI does not say its modality; its values look like HU, so it was taken as CT",
-        ));
+        let message = format!(
+            "the {format} does not say its modality; its values look like HU, so it was taken as CT"
+        );
+        findings.push(finding(Severity::Note, "modality_assumed", &message));
     }
-    let no_frames = "no DICOM SEG can be made: a NIfTI has no source frames";
-    findings.push(finding(Severity::Note, "no_source_frames", no_frames));
+    let no_frames = format!("no DICOM SEG can be made: a {format} has no source frames");
+    findings.push(finding(Severity::Note, "no_source_frames", &no_frames));
     let record = InputRecord {
-        kind: "nifti".into(),
+        kind: format.to_ascii_lowercase(),
         modality,
         study_uid: None,
         series_uid: None,
@@ -182,7 +226,8 @@ fn read_nifti(choice: &InputChoice, progress: &dyn Progress) -> Result<Input, Pi
         image_sha256,
     };
     Ok(Input {
-        loaded: Loaded::Nifti(Box::new(NiftiImage {
+        loaded: Loaded::Volume(Box::new(VolumeFile {
+            format,
             volume,
             straightened,
         })),
@@ -195,8 +240,8 @@ fn read_nifti(choice: &InputChoice, progress: &dyn Progress) -> Result<Input, Pi
 /// refused for.
 const SHEAR_COSINE: f64 = 0.005;
 
-/// What is irregular in a sheared NIfTI.
-const SLANTED: &str = "the NIfTI's axes are not at right angles, as after a tilted gantry";
+/// What is irregular in a sheared volume.
+const SLANTED: &str = "the axes of the volume are not at right angles, as after a tilted gantry";
 /// What stands where a slanted grid has no image: air in HU.
 const AIR_HU: f32 = -1024.0;
 
@@ -235,7 +280,7 @@ const AIR_BELOW_HU: f32 = -300.0;
 /// Above this no CT goes, even with metal on an extended scale.
 const HU_AT_MOST: f32 = 32_768.0;
 
-fn nifti_modality(choice: &InputChoice, image: &Volume<f32>) -> Result<String, PipelineError> {
+fn volume_modality(choice: &InputChoice, image: &Volume<f32>) -> Result<String, PipelineError> {
     if let Some(modality) = &choice.modality {
         return Ok(modality.to_ascii_uppercase());
     }

@@ -207,8 +207,11 @@ fn grid_record(grid: &Grid, input: &Input) -> GridRecord {
         (Loaded::Dicom(_), true) => {
             "a regular grid that covers the source's frames, along their axes and their normal; DICOM objects lie on the frames themselves"
         }
-        (Loaded::Nifti(_), false) => "the NIfTI's grid, voxel for voxel",
-        (Loaded::Nifti(_), true) => "a straight grid that covers the NIfTI's slanted one",
+        (Loaded::Volume(file), false) => &format!("the {}'s grid, voxel for voxel", file.format),
+        (Loaded::Volume(file), true) => &format!(
+            "a straight grid that covers the {}'s slanted one",
+            file.format
+        ),
     };
     GridRecord {
         shape: grid.shape(),

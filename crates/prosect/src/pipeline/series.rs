@@ -10,7 +10,7 @@ use prosect_dicom::{
 use prosect_formats::case::LeftOut;
 
 use crate::pipeline::error::PipelineError;
-use crate::pipeline::input::{InputChoice, is_nifti_name};
+use crate::pipeline::input::{InputChoice, is_volume_name};
 
 /// A series that the models take, for who segments them all.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +41,7 @@ pub(crate) fn fitting(
     modalities: &[String],
     work: (&dyn Progress, &Cancel),
 ) -> Result<(Arc<Inventory>, Vec<Fitting>), PipelineError> {
-    if is_nifti_name(path) {
+    if is_volume_name(path) {
         return Err(PipelineError::AllOfNifti);
     }
     let inventory = inspect(path, &Limits::default(), work.0, work.1)?;
