@@ -132,7 +132,7 @@ def test_the_report_tells_what_was_done_and_nothing_of_the_patient(mixed_study):
 
 def test_a_secret_gives_the_same_again_and_no_secret_another(deidentify, run_prosect, shared, tmp_path):
     source = tmp_path / "series"
-    shutil.copytree(shared / "ct-abdomen-siemens-j2k", source)
+    shutil.copytree(shared / "ct-gantry-tilt", source)
     (first, _), (second, _) = deidentify(source), deidentify(source)
     names = [p.relative_to(first) for p in dicom_files(first)]
     assert names == [p.relative_to(second) for p in dicom_files(second)]
@@ -288,8 +288,7 @@ def test_no_object_has_more_errors_than_its_source(mixed_study, shared, deidenti
     require_tool("dciodvfy")
     source, out, _ = mixed_study
     pairs = [(source, out)]
-    for name in ("ct-abdomen-siemens-j2k", "ct-gantry-tilt"):
-        pairs.append((shared / name, deidentify(shared / name)[0]))
+    pairs.append((shared / "ct-gantry-tilt", deidentify(shared / "ct-gantry-tilt")[0]))
     for before, after in pairs:
         by_pixels = {}
         for path in dicom_files(before):

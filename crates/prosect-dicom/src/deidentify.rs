@@ -182,6 +182,31 @@ pub fn deidentify(
     Ok(report)
 }
 
+/// De-identifies one file in memory; what identifies is looked for in this file alone.
+///
+/// # Errors
+/// [`Refusal`] when the file is left out, as it would be of a folder.
+pub fn deidentify_bytes(
+    bytes: &[u8],
+    options: &DeidentifyOptions,
+    limits: &Limits,
+) -> Result<Vec<u8>, Refusal> {
+    let opened = file::open(bytes, limits)?;
+    let elements = opened.elements()?;
+    let charset = charset_of(&elements);
+    let chosen = &options.options;
+    let surveyed = survey::survey(&elements, &charset, chosen, options.keep_burned_in)?;
+    let identity = new_identity(surveyed.patient.reveal(), options);
+    let rules = Rules {
+        options: chosen,
+        secret: options.secret.reveal(),
+        identity: &identity,
+        identifiers: &surveyed.identifiers,
+        charset: &charset,
+    };
+    file::rewrite(&opened, &rules, &mut Counts::new())
+}
+
 /// A new identity must be text that any character set has.
 fn require_identity(options: &DeidentifyOptions) -> Result<(), DicomError> {
     let given = [
@@ -280,24 +305,7 @@ fn identities(
         if identities.contains_key(patient) {
             continue;
         }
-        let mut hash = Sha256::new();
-        let secret = options.secret.reveal();
-        hash.update((secret.len() as u64).to_le_bytes());
-        hash.update(secret);
-        hash.update(patient);
-        let sum: [u8; 32] = hash.finalize().into();
-        let code = hexadecimal(&sum[..5]).to_uppercase();
-        let id = options
-            .patient_id
-            .clone()
-            .unwrap_or_else(|| format!("P{code}"));
-        // One to ten years back, so that no date lies in the future.
-        let days = 365 + i64::from(u16::from_le_bytes([sum[8], sum[9]])) % (9 * 365);
-        let identity = NewIdentity {
-            name: options.patient_name.clone().unwrap_or_else(|| id.clone()),
-            id,
-            shift_days: -days,
-        };
+        let identity = new_identity(patient, options);
         identities.insert(patient.clone(), identity);
     }
     if identities.len() > 1 && options.patient_id.is_some() {
@@ -309,6 +317,25 @@ fn identities(
         });
     }
     Ok(identities)
+}
+
+/// What stands for a patient, always the same with the same secret.
+fn new_identity(patient: &str, options: &DeidentifyOptions) -> NewIdentity {
+    let mut hash = Sha256::new();
+    let secret = options.secret.reveal();
+    hash.update((secret.len() as u64).to_le_bytes());
+    hash.update(secret);
+    hash.update(patient);
+    let sum: [u8; 32] = hash.finalize().into();
+    let code = hexadecimal(&sum[..5]).to_uppercase();
+    let id = (options.patient_id.clone()).unwrap_or_else(|| format!("P{code}"));
+    // One to ten years back, so that no date lies in the future.
+    let days = 365 + i64::from(u16::from_le_bytes([sum[8], sum[9]])) % (9 * 365);
+    NewIdentity {
+        name: options.patient_name.clone().unwrap_or_else(|| id.clone()),
+        id,
+        shift_days: -days,
+    }
 }
 
 /// Where each file goes: patient, study and series by their new names, numbers in the order of the

@@ -44,7 +44,7 @@ pub use capture::{CapturedPicture, write_capture};
 pub use choose::{Choice, Verdict, choose_series, judge_series};
 pub use deidentify::{
     AttributeAction, Concern, DeidentifyOptions, DeidentifyReport, Done, ProfileOption, Refusal,
-    deidentify,
+    deidentify, deidentify_bytes,
 };
 pub use encapsulated::{SurfaceDocument, SurfaceKind, model_group_uid, write_surface};
 pub use error::DicomError;

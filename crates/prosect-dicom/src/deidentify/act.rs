@@ -83,6 +83,8 @@ const KINDS: [Tag; 8] = [
     tags::MAPPING_RESOURCE_UID,
     tags::SOP_CLASSES_IN_STUDY,
 ];
+/// What says nothing: padding, and the length of the rest (retired).
+const PADDING: [Tag; 2] = [tags::DATA_SET_TRAILING_PADDING, Tag(0x0008, 0x0001)];
 /// Words of a maker are often names of persons, too: only whole values are looked for in these.
 const MAKERS: [Tag; 3] = [
     tags::MANUFACTURER,
@@ -105,8 +107,9 @@ impl Rules<'_> {
         let mut kept = Vec::with_capacity(elements.len());
         for element in elements {
             let tag = element.tag;
-            // Group lengths would be wrong; padding says nothing.
-            if tag.1 == 0 || tag == tags::DATA_SET_TRAILING_PADDING {
+            // Group lengths would be wrong; padding says nothing; below group 0008 stands nothing in a
+            // data set.
+            if tag.1 == 0 || tag.0 < 0x0008 || PADDING.contains(&tag) {
                 continue;
             }
             if tag.0 % 2 == 1 {
@@ -234,6 +237,11 @@ impl Rules<'_> {
             element.vr
         };
         match element.body {
+            // A sequence that no dictionary knows: nobody can tell what it is.
+            Body::Items(_) if !is_private && known_vr(tag) != VR::SQ => {
+                count(counts, tag, Done::Removed);
+                return None;
+            }
             Body::Items(items) => {
                 let items = items.into_iter().map(|item| self.apply(item, counts));
                 element.body = Body::Items(items.collect());
@@ -267,6 +275,16 @@ impl Rules<'_> {
                     element.body = Body::Value(Cow::Borrowed(&[]));
                     Some(element)
                 }
+            }
+            // Addresses of programs and servers tell where the data come from.
+            VR::UR => {
+                count(counts, tag, Done::Removed);
+                None
+            }
+            VR::AE => {
+                count(counts, tag, Done::Emptied);
+                element.body = Body::Value(Cow::Borrowed(&[]));
+                Some(element)
             }
             // The text of a report's content item; in other objects it stands nowhere.
             VR::UT if tag == tags::TEXT_VALUE => self.clean(vr, element, counts),

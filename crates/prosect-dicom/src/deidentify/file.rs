@@ -44,9 +44,16 @@ pub(super) fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Opened<'a>, R
     } else {
         Cow::Borrowed(rest)
     };
+    let layout = layout_of(&header.transfer_syntax, &data_set);
+    // Some writers declare one of the two plain syntaxes and write the other.
+    let transfer_syntax = match header.transfer_syntax.as_str() {
+        uids::EXPLICIT_VR_LITTLE_ENDIAN if !layout.explicit => uids::IMPLICIT_VR_LITTLE_ENDIAN,
+        uids::IMPLICIT_VR_LITTLE_ENDIAN if layout.explicit => uids::EXPLICIT_VR_LITTLE_ENDIAN,
+        declared => declared,
+    };
     Ok(Opened {
-        layout: layout_of(&header.transfer_syntax, &data_set),
-        transfer_syntax: header.transfer_syntax,
+        layout,
+        transfer_syntax: transfer_syntax.to_owned(),
         data_set,
         depth: limits.depth,
         identity: [tags::SOP_CLASS_UID, tags::SOP_INSTANCE_UID]

@@ -37,6 +37,45 @@ const SHORTEST_PHRASE: usize = 4;
 const SHORTEST_WORD: usize = 3;
 /// A word this long is found inside other words, too, as in `DoeJane`.
 const LONG_WORD: usize = 4;
+/// Attributes whose single words identify, too, if they are long and are no words of every hospital.
+const PLACES: [Tag; 2] = [tags::INSTITUTION_NAME, tags::INSTITUTION_ADDRESS];
+const SHORTEST_PLACE: usize = 5;
+const WORDS_OF_PLACES: [&str; 34] = [
+    "hospital",
+    "hopital",
+    "clinic",
+    "clinical",
+    "clinique",
+    "klinik",
+    "kliniken",
+    "klinikum",
+    "krankenhaus",
+    "university",
+    "universitaet",
+    "universität",
+    "medical",
+    "medicine",
+    "medizin",
+    "center",
+    "centre",
+    "zentrum",
+    "institute",
+    "institut",
+    "radiology",
+    "radiologie",
+    "imaging",
+    "department",
+    "abteilung",
+    "general",
+    "health",
+    "healthcare",
+    "saint",
+    "street",
+    "strasse",
+    "research",
+    "college",
+    "school",
+];
 /// What stands before a name in a text.
 const TITLES: [&str; 10] = [
     "dr", "prof", "mr", "mrs", "ms", "herr", "frau", "patient", "pat", "name",
@@ -73,6 +112,9 @@ impl Identifiers {
             let (text, _) = charset.decode(element.bytes());
             for value in text.split('\\') {
                 self.add(value, named);
+                if PLACES.contains(&element.tag) {
+                    self.add_place(value);
+                }
             }
         }
     }
@@ -87,6 +129,14 @@ impl Identifiers {
             let words = words.filter(|w| w.chars().count() >= SHORTEST_WORD);
             self.words.extend(words.map(str::to_owned));
         }
+    }
+
+    fn add_place(&mut self, value: &str) {
+        let value = value.to_lowercase();
+        let words = value.split(|c: char| !c.is_alphabetic());
+        let words = words.filter(|w| w.chars().count() >= SHORTEST_PLACE);
+        let telling = words.filter(|word| !WORDS_OF_PLACES.contains(word));
+        self.words.extend(telling.map(str::to_owned));
     }
 
     /// Adds all that others hold.
@@ -201,6 +251,7 @@ mod tests {
             Element::text(Tag(0x0010, 0x0010), VR::PN, "Doe^Jane^Li"),
             Element::items(Tag(0x0010, 0x1002), vec![vec![inner]]),
             Element::text(Tag(0x0008, 0x0080), VR::LO, "General Hospital"),
+            Element::text(Tag(0x0008, 0x0081), VR::ST, "Nowhere, Street 1"),
             Element::text(Tag(0x0008, 0x1010), VR::SH, "CT1"),
         ];
         found.collect(&elements, &Charset::default(), &[]);
@@ -221,6 +272,12 @@ mod tests {
         check("JaneThorax 5.0 B30f", true, "5.0 B30f");
         check("pid-4711, thorax", true, ", thorax");
         check("from General Hospital east", true, "from east");
+        check(
+            "Hospital of Nowhere, scan at Nowhere",
+            true,
+            "Hospital of scan at",
+        );
+        check("hospital, 1 street", false, "hospital, 1 street");
         check("does it", false, "does it");
         check("for Doe", true, "for");
         check("see 1.3.12.2.1107.5.8", true, "see");

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use dicom_core::{Tag, VR};
+use dicom_dictionary_std::tags;
 
 /// Table E.1-1: tag, name, action of the Basic Profile, action of each option.
 const PROFILE: &str = include_str!("../../data/confidentiality_profile.csv");
@@ -152,6 +153,8 @@ pub(super) fn action(tag: Tag, vr: VR, options: &[ProfileOption]) -> Option<Acti
     let is_sequence = vr == VR::SQ;
     Some(match row.basic {
         "X" => Action::Remove,
+        // Items are optional in the reference to a study (type 3), but if it is there it has some.
+        "X/Z" if tag == tags::REFERENCED_STUDY_SEQUENCE => Action::Remove,
         "Z" | "X/Z" => Action::Empty,
         "U" | "X/Z/U*" => Action::MapUids,
         // A sequence that is optional somewhere is left out; no item of it says nothing.
