@@ -13,7 +13,7 @@ use crate::machine::{self, Tool};
 use crate::process;
 use crate::repository::{Repository, is_ci};
 
-const TOOLS: [Tool; 7] = [
+const TOOLS: [Tool; 8] = [
     Tool {
         command: "dciodvfy",
         package: "dicom3tools",
@@ -25,6 +25,10 @@ const TOOLS: [Tool; 7] = [
     Tool {
         command: "Orthanc",
         package: "orthanc",
+    },
+    Tool {
+        command: "plastimatch",
+        package: "plastimatch",
     },
     Tool {
         command: "admesh",
