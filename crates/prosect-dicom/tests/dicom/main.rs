@@ -17,6 +17,8 @@ mod archives;
 #[cfg(test)]
 mod segmentation;
 #[cfg(test)]
+mod objects;
+#[cfg(test)]
 mod irregular;
 #[cfg(test)]
 mod foreign;

@@ -43,7 +43,7 @@ pub(super) fn options() -> ObjectOptions {
     }
 }
 
-fn series(scan: &Scan, change: impl Fn(&mut Slice)) -> ImageSeries {
+pub(crate) fn series(scan: &Scan, change: impl Fn(&mut Slice)) -> ImageSeries {
     let folder = tempfile::tempdir().unwrap();
     let mut slices = scan.slices();
     slices.iter_mut().for_each(change);
