@@ -1,3 +1,5 @@
+//! Made-up data sets with planted identities through the whole way.
+
 use std::fs;
 use std::path::Path;
 

@@ -1,3 +1,5 @@
+//! The table against the tasks of the models, and the sides against the names.
+
 use std::collections::{HashMap, HashSet};
 
 use crate::structure::{Code, Structure};
