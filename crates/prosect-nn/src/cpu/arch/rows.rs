@@ -275,3 +275,83 @@ unsafe fn add<V: Vector>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{LANES, Scaling, add_row, moments_of_row, scale_row, scale_row_to};
+    use crate::isa::Isa;
+
+    /// Values around 100, without a pattern.
+    fn row(voxels: usize) -> Vec<f32> {
+        let mut seed = voxels as u64;
+        let draw = |_| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            100.0 + (seed >> 40) as f32 / (1u64 << 22) as f32
+        };
+        (0..voxels * LANES).map(draw).collect()
+    }
+
+    #[test]
+    fn moments_are_those_of_f64_and_the_same_with_both_wide_vectors() {
+        for voxels in 1..70 {
+            let row = row(voxels);
+            let mut bits = Vec::new();
+            for isa in Isa::available() {
+                let (mean, squares) = moments_of_row(isa, &row);
+                for lane in 0..LANES {
+                    let values = row.iter().skip(lane).step_by(LANES).map(|v| f64::from(*v));
+                    let wanted = values.clone().sum::<f64>() / voxels as f64;
+                    assert!((f64::from(mean[lane]) - wanted).abs() < 1e-4, "{isa} mean");
+                    let own = f64::from(mean[lane]);
+                    let wanted: f64 = values.map(|value| (value - own) * (value - own)).sum();
+                    let error = (f64::from(squares[lane]) - wanted).abs();
+                    assert!(error <= 1e-5 * wanted + 1e-9, "{isa} squares: {error}");
+                }
+                if isa != Isa::Portable {
+                    bits.push([mean, squares].map(|all| all.map(f32::to_bits)));
+                }
+            }
+            assert!(bits.windows(2).all(|two| two[0] == two[1]), "{voxels}");
+        }
+    }
+
+    #[test]
+    fn rows_are_scaled_and_added_and_nan_stays() {
+        let lanes = |first: f32| std::array::from_fn(|lane| first + lane as f32);
+        let scaling = Scaling {
+            mean: lanes(97.0),
+            scale: lanes(-3.5),
+            shift: lanes(0.25),
+            slope: 0.01,
+        };
+        for isa in Isa::available() {
+            for voxels in 0..40 {
+                let mut values = row(voxels);
+                if let Some(first) = values.first_mut() {
+                    *first = f32::NAN;
+                }
+                let mut target = vec![0.0; values.len()];
+                scale_row_to(isa, &values, &mut target, &scaling);
+                let mut sum = target.clone();
+                add_row(isa, &mut sum, &values, 0.5);
+                for (index, (scaled, value)) in target.iter().zip(&values).enumerate() {
+                    if index == 0 {
+                        assert!(scaled.is_nan() && sum[0].is_nan(), "{isa} drops NaN");
+                        continue;
+                    }
+                    let lane = index % LANES;
+                    let y = (value - scaling.mean[lane]) * scaling.scale[lane];
+                    let y = y + scaling.shift[lane];
+                    let wanted = if y > 0.0 { y } else { y * 0.01 };
+                    assert!((scaled - wanted).abs() < 1e-4, "{isa} {index}");
+                    let both = scaled + value;
+                    let wanted = if both > 0.0 { both } else { both * 0.5 };
+                    assert!((sum[index] - wanted).abs() < 1e-4, "{isa} {index}");
+                }
+                scale_row(isa, &mut values, &scaling);
+                let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits();
+                assert!(values.iter().zip(&target).all(same), "{isa} in place");
+            }
+        }
+    }
+}
