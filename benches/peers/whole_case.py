@@ -4,7 +4,7 @@
 
 The same weights (`total`, fast, 3 mm), the same CT: a real one stretched over the grid asked for, with
 noise of 8 HU. Wall time and peak memory are taken from outside: the largest sum of resident memory
-of the program and its children, sampled ten times a second.
+of the program and its children (shared pages once), sampled ten times a second.
 """
 
 import argparse
@@ -40,18 +40,19 @@ def stretched(scan, shape, target):
 
 
 def resident(pid):
-    """Resident bytes of a process and its descendants, memory that they share counted once each."""
+    """Resident bytes of a process and its descendants; what they share is counted once (Pss)."""
     total, left = 0, [pid]
     while left:
         one = left.pop()
         try:
             folder = Path(f"/proc/{one}")
-            pages = int((folder / "statm").read_text().split()[1])
+            rollup = (folder / "smaps_rollup").read_text().splitlines()
+            kilobytes = next(int(line.split()[1]) for line in rollup if line.startswith("Pss:"))
             for task in (folder / "task").iterdir():
                 left += [int(word) for word in (task / "children").read_text().split()]
-        except (OSError, ValueError):
+        except (OSError, ValueError, StopIteration):
             continue
-        total += pages * os.sysconf("SC_PAGE_SIZE")
+        total += kilobytes * 1024
     return total
 
 
