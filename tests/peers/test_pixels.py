@@ -223,6 +223,25 @@ def test_lossy_jpeg_rounds_as_gdcm_does(prosect, tmp_path, bits, level):
     assert np.array_equal(ours, read_gdcm(path))
 
 
+@pytest.mark.parametrize("codec", ["jpeg-2000", "htj2k"])
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_values_that_overshoot_do_not_wrap(prosect, tmp_path, codec, bits):
+    """With loss, and with more bits in the codestream than stored ones (HTJ2K of 12 bits has 16 here)."""
+    values = image(bits, True, seed=9) if bits > 8 else image(8, False, seed=9)
+    if codec == "htj2k":
+        syntax = "1.2.840.10008.1.2.4.203"
+        frames = [bytes(imagecodecs.htj2k_encode(frame, level=0.001, reversible=False)) for frame in values]
+    else:
+        syntax = "1.2.840.10008.1.2.4.91"
+        options = {"codecformat": "j2k", "reversible": False, "bitspersample": bits}
+        frames = [imagecodecs.jpeg2k_encode(frame, level=60, **options) for frame in values]
+    path = write(tmp_path / "image.dcm", values, bits, syntax, {"PixelData": encapsulate(frames)})
+    ours, reason = read_ours(prosect, path, tmp_path)
+    assert ours is not None, reason
+    # The largest error of either encoder at these levels is below a hundredth of the range.
+    assert np.abs(ours - values).max() < max(3, (1 << bits) // 100)
+
+
 @pytest.mark.parametrize("allocated", [8, 16, 32])
 def test_rle_of_every_width(prosect, tmp_path, allocated):
     values = np.arange(2 * 37 * 53, dtype=np.uint32).reshape(2, 37, 53) * 2654435761 >> (32 - allocated)

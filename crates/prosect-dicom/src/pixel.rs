@@ -15,7 +15,7 @@ mod tests;
 pub(crate) use codec::decode as decode_here;
 pub(crate) use frames::Frames;
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use dicom_dictionary_std::{tags, uids};
 use prosect_base::Fault;
@@ -140,6 +140,16 @@ impl PixelForm {
     /// How many bytes hold a sample on its way from a worker.
     pub(crate) fn sample_bytes(&self) -> usize {
         if self.bits_allocated > 16 { 4 } else { 2 }
+    }
+
+    /// The numbers that can be stored.
+    fn range(&self) -> RangeInclusive<i64> {
+        let values = 1_i64 << self.bits_stored;
+        if self.signed {
+            -values / 2..=values / 2 - 1
+        } else {
+            0..=values - 1
+        }
     }
 
     /// The number that a stored sample means: unused bits away, sign extended.

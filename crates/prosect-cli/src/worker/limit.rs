@@ -7,35 +7,39 @@ use std::io;
 /// the process on disk: it would hold the patient.
 #[cfg(target_os = "linux")]
 pub(super) fn memory(bytes: u64) -> io::Result<()> {
-    use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
+    use rustix::process::{Resource, Signal, set_parent_process_death_signal};
 
     // When the main process dies, nobody waits for the answer.
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    let most = |n| Rlimit {
-        current: Some(n),
-        maximum: Some(n),
-    };
-    setrlimit(Resource::As, most(bytes))?;
-    setrlimit(Resource::Core, most(0))?;
-    setrlimit(Resource::Fsize, most(0))?;
+    lower(Resource::As, bytes)?;
+    lower(Resource::Core, 0)?;
+    lower(Resource::Fsize, 0)?;
     // The three open ones, and one for what the system itself may need.
-    setrlimit(Resource::Nofile, most(4))?;
-    Ok(())
+    lower(Resource::Nofile, 4)
 }
 
 /// So many seconds of the processor from now on, less the broken one that has begun; then the system
 /// ends the process.
 #[cfg(target_os = "linux")]
 pub(super) fn time(seconds: u64) -> io::Result<()> {
-    use rustix::process::{Resource, Rlimit, setrlimit};
+    use rustix::process::Resource;
     use rustix::time::{ClockId, clock_gettime};
 
     let used = clock_gettime(ClockId::ProcessCPUTime).tv_sec;
+    lower(Resource::Cpu, used as u64 + seconds)
+}
+
+/// Sets what applies, within what the process was allowed before: that cannot be raised.
+#[cfg(target_os = "linux")]
+fn lower(resource: rustix::process::Resource, most: u64) -> io::Result<()> {
+    use rustix::process::{Rlimit, getrlimit, setrlimit};
+
+    let allowed = getrlimit(resource).maximum;
     let limit = Rlimit {
-        current: Some(used as u64 + seconds),
-        maximum: None,
+        current: Some(allowed.map_or(most, |allowed| allowed.min(most))),
+        maximum: allowed,
     };
-    Ok(setrlimit(Resource::Cpu, limit)?)
+    Ok(setrlimit(resource, limit)?)
 }
 
 #[cfg(not(target_os = "linux"))]

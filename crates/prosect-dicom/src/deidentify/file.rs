@@ -31,12 +31,15 @@ pub(super) struct Opened<'a> {
 
 /// Opens a whole file.
 pub(super) fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Opened<'a>, Refusal> {
-    let header = FileHeader::of(bytes, limits).map_err(|failure| match failure {
-        HeaderFailure::NotDicom => Refusal::NotDicom,
-        HeaderFailure::Broken { .. } => Refusal::Broken,
-        HeaderFailure::Limit(_) => Refusal::Limit,
-        HeaderFailure::Io(_) => Refusal::Unreadable,
-    })?;
+    let header =
+        FileHeader::read(&mut &*bytes, bytes.len() as u64, limits).map_err(
+            |failure| match failure {
+                HeaderFailure::NotDicom => Refusal::NotDicom,
+                HeaderFailure::Broken { .. } => Refusal::Broken,
+                HeaderFailure::Limit(_) => Refusal::Limit,
+                HeaderFailure::Io(_) => Refusal::Unreadable,
+            },
+        )?;
     let rest = bytes.get(header.start..).unwrap_or_default();
     let deflated = header.transfer_syntax == uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN;
     let data_set = if deflated {

@@ -26,7 +26,7 @@ pub(crate) fn decode(
             )));
         }
     };
-    decoded.into_samples(form)
+    decoded.into_samples(form, is_lossless(transfer_syntax))
 }
 
 /// The transfer syntaxes of ITU T.81, retired ones included (PS3.6 table A-1). The image itself says
@@ -34,6 +34,19 @@ pub(crate) fn decode(
 fn is_jpeg(transfer_syntax: &str) -> bool {
     let number = transfer_syntax.strip_prefix("1.2.840.10008.1.2.4.");
     matches!(number.and_then(|n| n.parse().ok()), Some(50..=66_u8 | 70))
+}
+
+/// Whether the transfer syntax allows no loss at all.
+fn is_lossless(transfer_syntax: &str) -> bool {
+    matches!(
+        transfer_syntax,
+        uids::JPEG_LOSSLESS
+            | uids::JPEG_LOSSLESS_SV1
+            | uids::JPEGLS_LOSSLESS
+            | uids::JPEG2000_LOSSLESS
+            | uids::HTJ2K_LOSSLESS
+            | uids::HTJ2K_LOSSLESS_RPCL
+    )
 }
 
 /// What a codestream holds: samples at the lowest bits, and how many bits it says they have.
@@ -48,7 +61,7 @@ pub(super) struct Decoded {
 
 impl Decoded {
     /// Brings samples into the form of the data set.
-    fn into_samples(self, form: PixelForm) -> Result<Vec<u32>, PixelFailure> {
+    fn into_samples(self, form: PixelForm, lossless: bool) -> Result<Vec<u32>, PixelFailure> {
         let Self {
             mut samples,
             precision,
@@ -64,21 +77,35 @@ impl Decoded {
         // PS3.5 8.2: a codestream has its samples at the lowest bits. With more bits than the data set
         // uses, and those not the lowest, nobody knows which of them are meant.
         let shift = form.high_bit + 1 - form.bits_stored;
-        if shift > 0 && precision as usize > form.bits_stored {
+        let surplus = precision as usize > form.bits_stored;
+        if shift > 0 && surplus {
             return Err(PixelFailure::unsupported(format!(
                 "compressed pixels of {precision} bits with Bits Stored {} and High Bit {} are not supported",
                 form.bits_stored, form.high_bit
             )));
         }
-        // A sign stands at the highest bit of the codestream, also where the data set counts more bits.
+        // A sign stands at the highest bit of the codestream, however many bits the data set counts.
+        let extends = form.signed && !signs_known && precision as usize != form.bits_stored;
+        // Where loss is allowed, values overshoot. The bits above those stored are then no overlay, and
+        // without them the densest would become the lightest.
+        let clamps = surplus && !lossless;
+        if !extends && !clamps && shift == 0 {
+            return Ok(samples);
+        }
         let spare = 32 - precision;
-        let extends = form.signed && !signs_known && (precision as usize) < form.bits_stored;
-        if extends || shift > 0 {
-            for sample in &mut samples {
-                let extended = (*sample << spare) as i32 >> spare;
-                let value = if extends { extended as u32 } else { *sample };
-                *sample = value << shift;
-            }
+        let range = form.range();
+        for sample in &mut samples {
+            let value = match (extends, form.signed) {
+                (true, _) => i64::from((*sample << spare) as i32 >> spare),
+                (false, true) => i64::from(*sample as i32),
+                (false, false) => i64::from(*sample),
+            };
+            let value = if clamps {
+                value.clamp(*range.start(), *range.end())
+            } else {
+                value
+            };
+            *sample = (value as u32) << shift;
         }
         Ok(samples)
     }
@@ -95,5 +122,51 @@ pub(super) fn guarded<T>(
         Err(_) => Err(PixelFailure::malformed(format!(
             "the {codec} decoder broke down on its pixel data; they are damaged"
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::PixelForm;
+    use super::Decoded;
+
+    /// One sample of a codestream with `precision` bits, whose signs are known or not, in a data set of
+    /// signed values with 12 bits: what number it means.
+    #[track_caller]
+    fn check(sample: i32, (precision, signs_known): (u32, bool), lossless: bool, expected: i64) {
+        let form = PixelForm {
+            columns: 1,
+            rows: 1,
+            bits_allocated: 16,
+            bits_stored: 12,
+            high_bit: 11,
+            signed: true,
+        };
+        let decoded = Decoded {
+            samples: vec![sample as u32],
+            precision,
+            signs_known,
+        };
+        let samples = decoded.into_samples(form, lossless).unwrap();
+        assert_eq!(form.number(samples[0]), expected);
+    }
+
+    #[test]
+    fn signs_stand_where_the_codestream_has_them() {
+        check(0xFFF, (12, false), true, -1);
+        check(0x3FF, (10, false), true, -1);
+        check(0x1FF, (10, false), true, 511);
+        check(-2000, (13, true), true, -2000);
+        check(0xF830, (16, false), true, -2000);
+        // An overlay above twelve bits.
+        check(0x1005, (16, false), true, 5);
+    }
+
+    #[test]
+    fn values_that_overshoot_stay_at_the_end_of_the_range() {
+        check(2050, (16, true), false, 2047);
+        check(-2050, (16, true), false, -2048);
+        check(0xF000, (16, false), false, -2048);
+        check(2050, (16, true), true, -2046);
     }
 }
