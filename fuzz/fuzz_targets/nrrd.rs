@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use prosect::base::Limits;
-use prosect::formats::nrrd;
+use prosect_base::Limits;
+use prosect_formats::nrrd;
 
 fuzz_target!(|data: &[u8]| {
     let limits = Limits { voxels: 1 << 20, unpacked_bytes: 1 << 24, ..Limits::default() };

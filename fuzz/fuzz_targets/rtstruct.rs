@@ -2,9 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use prosect::base::Limits;
-use prosect::dicom::read_rtstruct_bytes;
-use prosect::volume::{Point, SliceStack, Vector};
+use prosect_base::Limits;
+use prosect_dicom::read_rtstruct_bytes;
+use prosect_volume::{Point, SliceStack, Vector};
 
 fuzz_target!(|data: &[u8]| {
     let limits = Limits { voxels: 1 << 20, ..Limits::default() };

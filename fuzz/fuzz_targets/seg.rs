@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use prosect::base::Limits;
-use prosect::dicom::read_seg_bytes;
+use prosect_base::Limits;
+use prosect_dicom::read_seg_bytes;
 
 fuzz_target!(|data: &[u8]| {
     let limits = Limits { voxels: 1 << 20, edge: 1 << 11, unpacked_bytes: 1 << 24, ..Limits::default() };
