@@ -8,7 +8,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    clippy::panic,
     reason = "a test fails by panicking, and says what it skips"
 )]
 
