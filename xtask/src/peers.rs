@@ -13,7 +13,7 @@ use crate::machine::{self, Tool};
 use crate::process;
 use crate::repository::{Repository, is_ci};
 
-const TOOLS: [Tool; 8] = [
+const TOOLS: [Tool; 9] = [
     Tool {
         command: "dciodvfy",
         package: "dicom3tools",
@@ -29,6 +29,10 @@ const TOOLS: [Tool; 8] = [
     Tool {
         command: "plastimatch",
         package: "plastimatch",
+    },
+    Tool {
+        command: "zstd",
+        package: "zstd",
     },
     Tool {
         command: "admesh",

@@ -31,7 +31,7 @@ struct Listing {
 pub(super) fn run(path: &Path, json: bool) -> Option<Result<Done, Failure>> {
     let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
     let ends = |ends: &[&str]| path.is_file() && ends.iter().any(|end| name.ends_with(end));
-    let listing = if ends(&[".nii", ".nii.gz"]) {
+    let listing = if ends(&[".nii", ".nii.gz", ".hdr"]) {
         of_nifti(path)
     } else if ends(&[".nrrd", ".nhdr"]) {
         of_nrrd(path)

@@ -63,7 +63,7 @@ enum Kind {
 fn kind_of(path: &Path) -> Kind {
     let name = label_of(path).to_ascii_lowercase();
     let ends = |ends: &[&str]| path.is_file() && ends.iter().any(|end| name.ends_with(end));
-    if ends(&[".nii", ".nii.gz"]) {
+    if ends(&[".nii", ".nii.gz", ".hdr"]) {
         Kind::Nifti
     } else if ends(&[".nrrd", ".nhdr"]) {
         Kind::Nrrd
@@ -410,5 +410,14 @@ fn image_series<'a>(
         series_uid: named,
         modalities: &[],
     };
-    Ok(choose_series(inventory, &choice)?)
+    let mut images = inventory.series().filter(|series| series.n_slices > 0);
+    match (
+        choose_series(inventory, &choice),
+        images.next(),
+        images.next(),
+    ) {
+        // However few slices it has: there is nothing to mix it up with.
+        (Err(_), Some(only), None) if named.is_none() => Ok(only),
+        (chosen, ..) => Ok(chosen?),
+    }
 }

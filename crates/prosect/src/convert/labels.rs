@@ -6,7 +6,7 @@ use prosect_volume::{FrameOfReference, Grid, Lps, Planes, Point, SliceStack};
 use rayon::prelude::*;
 
 use crate::convert::Outcome;
-use crate::convert::table::{Table, known};
+use crate::convert::table::{Table, known, plain};
 
 /// Labels as they were read.
 pub(super) struct LabelSet {
@@ -149,8 +149,21 @@ impl LabelSet {
         };
         let mut placed: Vec<(usize, Segment)> = named.into_iter().map(|s| (place(&s), s)).collect();
         placed.sort_by_key(|(place, _)| *place);
-        placed.into_iter().map(|(_, segment)| segment).collect()
+        placed
+            .into_iter()
+            .map(|(_, segment)| writable(segment))
+            .collect()
     }
+}
+
+/// Texts as every format holds them, whatever a foreign object put there.
+fn writable(mut segment: Segment) -> Segment {
+    segment.structure.name = plain(&segment.structure.name);
+    if let Some(algorithm) = &mut segment.algorithm {
+        algorithm.name = plain(&algorithm.name);
+        algorithm.version = plain(&algorithm.version);
+    }
+    segment
 }
 
 /// A label map does not say who drew it. DICOM must; this claims the least: that an algorithm took

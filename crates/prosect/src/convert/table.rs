@@ -459,7 +459,7 @@ mod tests {
         );
         check(
             "1,liver\n2,\"a, b\"\n",
-            Ok(&[LIVER, (2, "a, b", "99PROSECT a_b-5c34d3b7")]),
+            Ok(&[LIVER, (2, "a, b", "99PROSECT a_b-8889bc26")]),
         );
         check("value;name\n1;liver\n\n", Ok(&[LIVER]));
         check(

@@ -118,7 +118,7 @@ pub(crate) fn is_volume_name(path: &Path) -> bool {
     has_end(path, &NIFTI_ENDS) || has_end(path, &NRRD_ENDS)
 }
 
-const NIFTI_ENDS: [&str; 2] = [".nii", ".nii.gz"];
+const NIFTI_ENDS: [&str; 3] = [".nii", ".nii.gz", ".hdr"];
 const NRRD_ENDS: [&str; 2] = [".nrrd", ".nhdr"];
 
 fn has_end(path: &Path, ends: &[&str]) -> bool {
