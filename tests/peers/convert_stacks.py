@@ -9,7 +9,7 @@ import pydicom
 
 from synthetic_series import UID_ROOT, Series
 
-ROWS, COLUMNS = 22, 26
+ROWS, COLUMNS = 34, 36
 CENTER_MM = np.array([12.0, -35.0, 240.0])
 # Label values as a label map has them, in no order, and what they mean.
 NAMES = {5: "liver", 2: "kidney_left", 9: "kidney_right"}
