@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use prosect_base::{Fault, Faulty, Limits};
+use prosect_base::{Fault, Faulty, Limits, Phi};
 use prosect_volume::{SliceStack, StackError};
 
 use crate::frame::{Frame, Place};
@@ -124,6 +124,14 @@ pub(crate) fn arrange(instances: &[Instance]) -> Arranged {
             finding: false,
             copy_of: None,
         }));
+    }
+    let doubt = several_patients(instances)
+        .or_else(|| other_frame_of_reference(instances, &strays, &parts));
+    if let Some(doubt) = doubt {
+        for stack in &mut stacks {
+            stack.irregular = None;
+            stack.obstacle = Some(doubt.clone());
+        }
     }
     if stacks.is_empty() {
         stacks.push(Arrangement {
@@ -322,6 +330,52 @@ fn set_aside(instances: &[Instance], stray: &Part<'_>, main: &Part<'_>, aside: &
     }));
 }
 
+/// Files of several patients under one UID: whose the result would be, nobody knows.
+fn several_patients(instances: &[Instance]) -> Option<Obstacle> {
+    let unknown = Phi::default();
+    let mut named = instances.iter().filter(|i| i.patient_id != unknown);
+    let first = named.next()?;
+    let other = named.find(|i| i.patient_id != first.patient_id)?;
+    Some(Obstacle {
+        fault: Fault::Inconsistent,
+        reason: format!(
+            "its files are of several patients, such as {} and {}; give the files of one patient",
+            first.name(),
+            other.name()
+        ),
+    })
+}
+
+/// Single slices that fit but for their frame of reference: whether they lie where they say, nobody knows.
+fn other_frame_of_reference(
+    instances: &[Instance],
+    strays: &[Part<'_>],
+    parts: &[Part<'_>],
+) -> Option<Obstacle> {
+    let main = parts.first()?.slices.first()?;
+    let stray = strays
+        .iter()
+        .filter_map(|stray| stray.slices.first())
+        .find(|slice| {
+            let (of_slice, of_main) = (
+                &instances[slice.index.instance],
+                &instances[main.index.instance],
+            );
+            of_slice.shape == of_main.shape
+                && of_slice.frame_of_reference != of_main.frame_of_reference
+                && slice.place.is_parallel(&main.place)
+                && slice.place.has_spacing_of(&main.place)
+        })?;
+    Some(Obstacle {
+        fault: Fault::Inconsistent,
+        reason: format!(
+            "{} and {} have different frames of reference; leave one of them out",
+            main.index.name(instances),
+            stray.index.name(instances)
+        ),
+    })
+}
+
 /// Slices that cross at less than this are no scout across the stack, but a slice of it gone astray.
 const ACROSS_FROM_DEG: f64 = 30.0;
 
@@ -417,7 +471,7 @@ fn ambiguous(instances: &[Instance], part: &Part<'_>) -> Obstacle {
     Obstacle {
         fault: Fault::Inconsistent,
         reason: format!(
-            "several images with different pixels lie at one place, and nothing in their headers tells them apart: {listed}{more}; {n_places} places are concerned; leave the wrong ones out"
+            "several images with different pixels lie at the same place, and nothing in their headers tells them apart: {listed}{more}; {n_places} places are concerned; leave the wrong ones out"
         ),
     }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Instance {
     pub(crate) transfer_syntax: String,
     pub(crate) modality: String,
     pub(crate) study_date: Phi<String>,
+    /// Patient ID; empty where the file does not say it.
+    pub(crate) patient_id: Phi<String>,
     pub(crate) study_description: String,
     pub(crate) series_description: String,
     pub(crate) series_number: Option<i64>,
@@ -68,6 +70,7 @@ impl Instance {
             transfer_syntax: header.transfer_syntax.clone(),
             modality: or_empty(tags::MODALITY),
             study_date: Phi::new(or_empty(tags::STUDY_DATE)),
+            patient_id: Phi::new(or_empty(tags::PATIENT_ID)),
             study_description: or_empty(tags::STUDY_DESCRIPTION),
             series_description: or_empty(tags::SERIES_DESCRIPTION),
             series_number: integer(data, tags::SERIES_NUMBER),

@@ -201,7 +201,7 @@ fn stacks_that_cannot_be_bridged_are_refused_with_their_slices() {
             set(&mut s[10], tags::SOP_INSTANCE_UID, VR::UI, "1.2.3.1.77");
             set(&mut s[10], tags::RESCALE_INTERCEPT, VR::DS, "-1000");
         },
-        "several images with different pixels lie at one place, and nothing in their headers tells them apart: instance 7 (file IM02.dcm), instance 7 (file IM07.dcm); 1 places are concerned",
+        "several images with different pixels lie at the same place, and nothing in their headers tells them apart: instance 7 (file IM02.dcm), instance 7 (file IM07.dcm); 1 places are concerned",
     );
     check(
         |s| {
@@ -231,8 +231,12 @@ fn stacks_that_cannot_be_bridged_are_refused_with_their_slices() {
         "more than any gantry tilts",
     );
     check(
+        |s| set(&mut s[4], tags::PATIENT_ID, VR::LO, "secret-8"),
+        "its files are of several patients, such as instance",
+    );
+    check(
         |s| set(&mut s[0], tags::FRAME_OF_REFERENCE_UID, VR::UI, "1.2.3.8"),
-        "loaded [6, 5, 9] findings [\"file IM03.dcm of the chosen series was left aside: another frame of reference",
+        "have different frames of reference; leave one of them out [inconsistent]",
     );
     check(
         |s| {
