@@ -296,6 +296,12 @@ fn score(series: &SeriesListing<'_>) -> String {
 
 fn facts(series: &SeriesListing<'_>) -> String {
     let mut facts = vec![format!("{} instances", series.n_instances)];
+    if let Some(number) = series.stack_number {
+        facts.push(format!(
+            "stack {number} of {}: {}",
+            series.n_stacks, series.distinction
+        ));
+    }
     if series.n_frames > series.n_instances {
         facts.push(format!("{} frames", series.n_frames));
     }
