@@ -238,8 +238,9 @@ def test_values_that_overshoot_do_not_wrap(prosect, tmp_path, codec, bits):
     path = write(tmp_path / "image.dcm", values, bits, syntax, {"PixelData": encapsulate(frames)})
     ours, reason = read_ours(prosect, path, tmp_path)
     assert ours is not None, reason
-    # The largest error of either encoder at these levels is below a hundredth of the range.
-    assert np.abs(ours - values).max() < max(3, (1 << bits) // 100)
+    # The encoders' own errors at these levels are below a fortieth of the range; a value that wraps is
+    # off by most of it.
+    assert np.abs(ours - values).max() < (1 << bits) // 16
 
 
 @pytest.mark.parametrize("allocated", [8, 16, 32])
