@@ -63,6 +63,8 @@ class Case:
     named: bool = False
     # Beside the folder: writes the input somewhere else, as a zip for example.
     pack: Callable[[Path], Path] | None = None
+    # Whether plastimatch reads such images, to fill contours on their grid.
+    by_plastimatch: bool = False
     # How far the voxels of a regular grid may lie beside the frames, where these are only almost even.
     tolerance_mm: float = 0.002
 

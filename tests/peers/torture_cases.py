@@ -89,6 +89,8 @@ def orientations() -> list[Case]:
     for n, (name, plane, turn) in enumerate(turns):
         writer = classic(stack(turned(ORIENTATIONS[plane], turn)), order=orders[n % 3])
         cases.append(Case(f"{name}, numbered {orders[n % 3]}", writer))
+    for case in cases:
+        case.by_plastimatch = True
     return cases
 
 

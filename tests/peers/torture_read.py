@@ -138,6 +138,19 @@ def rtstruct_frames(path: Path, frames: dict, tolerance_mm: float) -> np.ndarray
     return labels
 
 
+def rtstruct_by_plastimatch(path: Path, images: Path, work: Path) -> dict[int, np.ndarray]:
+    """What plastimatch fills on the grid of the images, a mask for each structure."""
+    command = ["plastimatch", "convert", "--input", path, "--referenced-ct", images, "--output-prefix", work, "--prefix-format", "nrrd"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Unreadable(f"plastimatch: {(done.stdout + done.stderr).strip()[-300:]}")
+    found = {}
+    for label, name in NAMES.items():
+        if (mask := work / f"{name}.nrrd").is_file():
+            found |= {label: points for points in volume_by_simpleitk(mask).values()}
+    return found
+
+
 def filled(corners: np.ndarray, columns: int, rows: int) -> np.ndarray:
     """Pixels whose centre lies inside a closed polygon, by even and odd crossings. `corners`: n x 2 in
     pixels, integers at the centres.
