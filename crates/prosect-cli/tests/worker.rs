@@ -145,7 +145,7 @@ fn a_file_that_takes_too_long_is_given_up() {
     let began = Instant::now();
     let read = prosect(&["--worker-seconds", "1", "frames"], &file);
     check(&read, 2, &["the worker that read it took more than"]);
-    assert!(began.elapsed() < Duration::from_secs(60));
+    assert!(began.elapsed() < Duration::from_mins(1));
 }
 
 #[test]

@@ -1,10 +1,6 @@
 //! NRRD files: what is written is read back, foreign headers are understood, broken ones refused.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may end by a panic"
-)]
+#![expect(clippy::unwrap_used, reason = "a test may end by a panic")]
 
 use std::io::Write;
 
