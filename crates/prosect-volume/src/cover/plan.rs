@@ -41,7 +41,7 @@ pub(super) fn along_normal(heights_mm: &[f64]) -> AxisPlan {
     let at: Vec<f64> = heights_mm.iter().map(|h| (h - start) / step).collect();
     let n = at
         .last()
-        .map_or(1, |last| (last + 0.5).floor() as usize + 1);
+        .map_or(1, |last| ((last + 0.5).floor() as usize).saturating_add(1));
     AxisPlan { n, start, step, at }
 }
 
@@ -57,7 +57,7 @@ fn whole_steps(heights_mm: &[f64], step: f64) -> Option<AxisPlan> {
     let step = heights_mm.last()? / n;
     let lies = |(height, at): (&f64, &f64)| is_one_place(*height, at * step, step);
     heights_mm.iter().zip(&at).all(lies).then_some(AxisPlan {
-        n: n as usize + 1,
+        n: (n as usize).saturating_add(1),
         start: 0.0,
         step,
         at,
@@ -79,9 +79,11 @@ fn best_steps(heights_mm: &[f64], least: f64) -> (f64, f64) {
         for s in 0..STARTS_TRIED {
             let start = -step * s as f64 / STARTS_TRIED as f64 * 0.999 / 2.0;
             for start in [start, -start] {
-                let score = least_share(heights_mm, step, start) - COST_OF_FINENESS * fineness;
-                if score > best_score + 1e-9 {
-                    (best, best_score) = ((step, start), score);
+                let cost = COST_OF_FINENESS * fineness;
+                let enough = best_score + 1e-9 + cost;
+                let share = least_share(heights_mm, (step, start), enough);
+                if share > enough {
+                    (best, best_score) = ((step, start), share - cost);
                 }
             }
         }
@@ -89,19 +91,23 @@ fn best_steps(heights_mm: &[f64], least: f64) -> (f64, f64) {
     best
 }
 
-/// The smallest share that a frame has in the slice nearest to it, by linear interpolation.
-fn least_share(heights_mm: &[f64], step: f64, start: f64) -> f64 {
-    let share = |f: usize| {
-        let height = heights_mm[f];
+/// The smallest share that a frame has in the slice nearest to it, by linear interpolation. Once a
+/// frame has not more than `enough`, the others are not looked at.
+fn least_share(heights_mm: &[f64], (step, start): (f64, f64), enough: f64) -> f64 {
+    let mut least = 1.0_f64;
+    for (f, &height) in heights_mm.iter().enumerate() {
         let nearest = start + step * ((height - start) / step + 0.5).floor();
         let neighbor = if nearest < height {
             f.checked_sub(1).map(|below| height - heights_mm[below])
         } else {
             heights_mm.get(f + 1).map(|above| above - height)
         };
-        neighbor.map_or(1.0, |gap| 1.0 - (nearest - height).abs() / gap)
-    };
-    (0..heights_mm.len()).map(share).fold(1.0, f64::min)
+        least = least.min(neighbor.map_or(1.0, |gap| 1.0 - (nearest - height).abs() / gap));
+        if least <= enough {
+            break;
+        }
+    }
+    least
 }
 
 /// The columns or rows of the cover for frames shifted by so many pixels of `step_mm`, each with
@@ -125,7 +131,8 @@ pub(super) fn in_plane(shifts: &[f64], step_mm: f64, n_pixels: usize) -> AxisPla
     let at: Vec<f64> = shifts.iter().map(|s| s - start).collect();
     let most = at.iter().copied().fold(0.0, f64::max);
     AxisPlan {
-        n: most.round() as usize + n_pixels,
+        // Positions may be anything; what is too large is refused by its size.
+        n: (most.round() as usize).saturating_add(n_pixels),
         start,
         step: 1.0,
         at,
@@ -154,7 +161,7 @@ mod tests {
     #[track_caller]
     fn check(heights_mm: &[f64], expected: &str) {
         let plan = along_normal(heights_mm);
-        let share = least_share(heights_mm, plan.step, plan.start);
+        let share = least_share(heights_mm, (plan.step, plan.start), 0.0);
         let got = format!(
             "{} from {:.2} by {:.3}, share {share:.2}",
             plan.n, plan.start, plan.step

@@ -267,6 +267,14 @@ fn a_cover_beyond_the_limits_is_refused() {
         ..stack
     };
     assert!(broken.cover(&Limits::default()).is_err());
+    for far in [1e18, 1e25, 1e200, f64::MAX] {
+        let origins = [[0.0; 3], [0.0, 0.4 * far, 0.5 * far], [0.0, 0.4 * far, far]];
+        let broken = SliceStack {
+            origins: origins.map(Point::new).to_vec(),
+            ..broken.clone()
+        };
+        assert!(broken.cover(&Limits::default()).is_err(), "{far}");
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use prosect_segmentation::{Code, Segment, Segmentation};
 use prosect_volume::{Grid, IndexBox, Point};
 
 use crate::pipeline::drawing::{Border, Drawing, EngineOptions};
-use crate::pipeline::finding;
+use crate::pipeline::finding::{self, Edge};
 use crate::pipeline::input::{Input, Loaded};
 use crate::pipeline::surfaces::Made;
 
@@ -47,7 +47,9 @@ pub(crate) fn case(parts: Parts<'_>) -> CaseRecord {
         ..
     } = parts;
     let mut findings: Vec<Finding> = input.findings.clone();
-    for (drawing, survey) in parts.drawings.iter().zip(parts.surveys) {
+    let layers = segmentation.layers().iter();
+    let edges: Vec<Edge> = layers.map(|layer| Edge::of(layer, input.cover())).collect();
+    for ((drawing, survey), edge) in parts.drawings.iter().zip(parts.surveys).zip(&edges) {
         let is_map = matches!(drawing.border, Border::Confidence);
         // Of a hundred structures many are not in the field of view: one line for all of them.
         let told = drawing.findings.iter();
@@ -55,8 +57,7 @@ pub(crate) fn case(parts: Parts<'_>) -> CaseRecord {
         findings.extend(told.map(of_model));
         if is_map {
             let modality = &input.record.modality;
-            let grid = segmentation.grid();
-            findings.extend(finding::of_labels(drawing, survey, grid, modality));
+            findings.extend(finding::of_labels(drawing, survey, edge, modality));
         }
     }
     findings.extend(made.findings.iter().cloned());
@@ -64,7 +65,7 @@ pub(crate) fn case(parts: Parts<'_>) -> CaseRecord {
         .segments()
         .iter()
         .enumerate()
-        .map(|(n, segment)| anatomy(parts, (n, segment), &findings))
+        .map(|(n, segment)| anatomy(parts, (n, segment), (&findings, &edges)))
         .collect();
     let uid = input.record.series_uid.as_ref();
     let mut identity = uid.unwrap_or(&input.record.image_sha256).clone();
@@ -133,7 +134,11 @@ fn of_model(found: &ModelFinding) -> Finding {
     }
 }
 
-fn anatomy(parts: Parts<'_>, (n, segment): (usize, &Segment), findings: &[Finding]) -> Anatomy {
+fn anatomy(
+    parts: Parts<'_>,
+    (n, segment): (usize, &Segment),
+    (findings, edges): (&[Finding], &[Edge]),
+) -> Anatomy {
     let drawing = &parts.drawings[segment.layer];
     let name = &segment.structure.name;
     let drawn = drawing.structures.iter();
@@ -162,7 +167,11 @@ fn anatomy(parts: Parts<'_>, (n, segment): (usize, &Segment), findings: &[Findin
         centroid_lps_mm: measures.map(|m| m.centroid.xyz.map(|x| rounded(x, 1e3))),
         flags: concerning
             .map(|f| f.code.clone())
-            .chain(finding::flag(drawing, measures, parts.segmentation.grid()))
+            .chain(finding::flag(
+                drawing,
+                (segment.label_value, measures),
+                &edges[segment.layer],
+            ))
             .collect(),
         expected: Expected {
             dice: manifest.map_or_else(|| "unknown".into(), |s| s.expected_dice.clone()),
