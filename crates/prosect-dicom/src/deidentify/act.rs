@@ -91,6 +91,10 @@ const MAKERS: [Tag; 3] = [
     tags::MANUFACTURER_MODEL_NAME,
     tags::SOFTWARE_VERSIONS,
 ];
+/// Coding schemes of the world: what their codes mean is no text of a person.
+const PUBLIC_SCHEMES: [&[u8]; 9] = [
+    b"SCT", b"SRT", b"DCM", b"LN", b"UCUM", b"RADLEX", b"FMA", b"NCIt", b"UMLS",
+];
 /// Values of this length are looked through even if they are no text.
 const LONGEST_LOOKED_THROUGH: usize = 1 << 20;
 /// What stands where a text must stand.
@@ -104,6 +108,9 @@ impl Rules<'_> {
         counts: &mut Counts,
     ) -> Vec<Element<'a>> {
         let safe = self.safe_private(&elements);
+        let coded = elements.iter().any(|e| {
+            e.tag == tags::CODING_SCHEME_DESIGNATOR && PUBLIC_SCHEMES.contains(&e.bytes())
+        });
         let mut kept = Vec::with_capacity(elements.len());
         for element in elements {
             let tag = element.tag;
@@ -118,6 +125,10 @@ impl Rules<'_> {
                 } else {
                     count(counts, Tag(tag.0, 0), Done::Removed);
                 }
+                continue;
+            }
+            if coded && tag == tags::CODE_MEANING {
+                kept.extend(self.look_through(element.vr, element, true, counts));
                 continue;
             }
             // Curves and overlays are taken out whole: an overlay plane without its data is no plane.
