@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use prosect::base::{Limits, Phi};
-use prosect::dicom::{DeidentifyOptions, ProfileOption, deidentify_bytes};
+use prosect_base::{Limits, Phi};
+use prosect_dicom::{DeidentifyOptions, ProfileOption, deidentify_bytes};
 
 fuzz_target!(|data: &[u8]| {
     let limits = Limits {
