@@ -68,11 +68,13 @@ pub(crate) fn identification(algorithm: &Algorithm) -> Result<DataSet, DicomErro
     );
     put(&mut item, tags::ALGORITHM_NAME, VR::LO, &name);
     put(&mut item, tags::ALGORITHM_VERSION, VR::LO, &version);
-    item.put(DataElement::new(
-        tags::ALGORITHM_PARAMETERS,
-        VR::LT,
-        PrimitiveValue::Str(parameters(algorithm)),
-    ));
+    if !algorithm.weights_sha256.is_empty() {
+        item.put(DataElement::new(
+            tags::ALGORITHM_PARAMETERS,
+            VR::LT,
+            PrimitiveValue::Str(parameters(algorithm)),
+        ));
+    }
     let source: String = algorithm
         .source
         .chars()
