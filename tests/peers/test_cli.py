@@ -2,6 +2,7 @@
 exit code 2, and no output.
 """
 
+import json
 import os
 import re
 import resource
@@ -73,11 +74,21 @@ def test_missing_slices(refuse, tmp_path):
     refuse(folder, says="mm apart|missing|gap")
 
 
-def test_a_truncated_file(refuse, tmp_path):
-    series = Series()
-    folder = series.write(tmp_path / "series")
+def test_a_truncated_file_is_named_and_the_rest_goes_on(run_prosect, tmp_path):
+    folder = Series().write(tmp_path / "series")
     cut_file(folder / "01-0012.dcm", 4000)
-    refuse(folder, says="01-0012.dcm|truncated|ends")
+    done = run_prosect("segment", folder, "-o", tmp_path / "case", "--format", "seg", "--no-image")
+    assert done.code == 1, done.told()
+    assert "01-0012.dcm" in done.stdout + done.stderr, done.told()
+    record = json.loads((tmp_path / "case" / "case.json").read_text())
+    assert any("01-0012.dcm" in finding["message"] for finding in record["findings"]), record["findings"]
+
+
+def test_truncated_files_that_leave_too_large_a_gap(refuse, tmp_path):
+    folder = Series().write(tmp_path / "series")
+    for path in sorted(folder.iterdir())[8:20]:
+        cut_file(path, 4000)
+    refuse(folder, says="cannot be used")
 
 
 def test_a_truncated_nifti(refuse, shared, tmp_path):
@@ -207,10 +218,11 @@ def test_interrupting_leaves_nothing(prosect, shared, tmp_path):
 
 
 def test_errors_do_not_name_the_patient(run_prosect, slab_series, tmp_path):
-    victim = sorted(slab_series.iterdir())[7]
     folder = tmp_path / "series"
     shutil.copytree(slab_series, folder)
-    cut_file(folder / victim.name, 3000)
+    # All but the outermost: what is left is no stack.
+    for path in sorted(folder.iterdir())[2:-2]:
+        cut_file(path, 3000)
     done = run_prosect("segment", folder, "-o", tmp_path / "case")
     assert done.code == 2, done.told()
     assert not [word for word in words(PATIENT) if word in done.stdout + done.stderr], done.told()
