@@ -37,7 +37,7 @@ def test_every_file_is_there_and_listed(any_case: Case):
 
 def test_it_says_who_made_it_and_that_nobody_reviewed_it(any_case):
     record = any_case.record
-    assert record["format_version"] == 2
+    assert record["format_version"] == 3
     assert record["review"] == "UNREVIEWED"
     assert record["not_checked"], "a case that claims that everything was checked"
     (model,) = record["models"]

@@ -500,7 +500,8 @@ def test_what_cannot_be_right_is_refused(convert, stack, source, tmp_path):
 def test_an_image_series_lies_where_it_lay(convert, stack, source, tmp_path):
     points = stack.points_mm()
     for name, reader in [("x.nii.gz", read_nifti), ("x.nii", read_nifti), ("x.nrrd", read_itk)]:
-        path, told = convert(tmp_path / "source", name)
+        # Between slices that are unevenly spaced the image is a guess: a person must look.
+        path, told = convert(tmp_path / "source", name, code=int(stack.name == "uneven"))
         affine, array = reader(path)
         if stack.regular:
             np.testing.assert_array_equal(sample(affine, array, points), values_at(points) - 1024)

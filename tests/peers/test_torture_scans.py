@@ -81,7 +81,7 @@ def test_a_tilted_uneven_head_lies_where_its_frames_are(run_prosect, shared, tmp
     assert done.code in (0, 1), done.told()
     assert "tilt" in done.stderr and "18.5" in done.stderr, done.told()
     image = SimpleITK.Cast(SimpleITK.ReadImage(str(out)), SimpleITK.sitkFloat32)
-    for dataset in [pydicom.dcmread(path) for path in sorted(folder.iterdir())][2:-2:5]:
+    for dataset in [pydicom.dcmread(path) for path in sorted(folder.glob("*.dcm"))][2:-2:5]:
         frame = SimpleITK.GetImageFromArray(hounsfield(dataset)[None])
         cosines = np.array(dataset.ImageOrientationPatient, float).reshape(2, 3)
         normal = np.cross(*cosines)
