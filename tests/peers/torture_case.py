@@ -15,7 +15,7 @@ WITHIN = "within a voxel"
 REFUSED = "refused"
 
 
-@dataclass
+@dataclass(eq=False)
 class Stack:
     """The truth: frames that belong together, each with the SOP Instance UID of its file, followed by
     "#" and the frame's number where the file has several.

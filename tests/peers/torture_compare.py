@@ -18,8 +18,9 @@ class Truth:
     """The voxels of a stack's frames, and what lies in them."""
 
     stack: Stack
-    # How far a voxel's centre may lie beside its source's: what decimal strings and f32 cost.
-    tolerance_mm: float = 0.002
+    # How far a voxel's centre may lie beside its source's: what decimal strings, f32 and axes made
+    # to be of length one cost.
+    tolerance_mm: float = 0.01
 
     @cached_property
     def points_mm(self) -> np.ndarray:

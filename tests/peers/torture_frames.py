@@ -10,7 +10,7 @@ import numpy as np
 import torture_body
 
 
-@dataclass
+@dataclass(eq=False)
 class Frame:
     """One image: where its pixels are, and what may be special in its file."""
 

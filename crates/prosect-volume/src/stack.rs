@@ -153,6 +153,8 @@ const UNEVEN_OF_SPACING: f64 = 0.02;
 const UNEVEN_MM: f64 = 0.05;
 /// In-plane shift per slice that still counts as straight, as a fraction of the spacing (0.3 degrees).
 const TILT_OF_SPACING: f64 = 0.005;
+/// In-plane shift from the first to the last slice that is not kept.
+const STRAIGHT_MM: f64 = 0.1;
 
 /// Gaps up to this are bridged in any stack: slices 10 mm apart were the custom for decades, and
 /// radiologists read them.
@@ -214,6 +216,14 @@ impl SliceStack {
                 angle_deg,
             });
         }
+        let drift = shift * n_gaps as f64;
+        // A drift this small is how exactly the positions were written. Other people's readers refuse
+        // axes that are not at right angles, so the grid is straight, amid the slices.
+        let (step_k, first) = if drift.norm() <= STRAIGHT_MM {
+            (normal * along, first + drift * 0.5)
+        } else {
+            (step_k, first)
+        };
         let affine = Affine::from_columns([self.step_i, self.step_j, step_k], first);
         Ok(Grid::new(shape, affine, self.frame_of_reference.clone())?)
     }
@@ -389,6 +399,26 @@ mod tests {
         check(&[0.0, 2.0, 4.0], 0.3, "16.7 degrees");
         check(&[0.0], 0.0, "one slice");
         check(&[], 0.0, "no slices");
+    }
+
+    #[test]
+    fn positions_that_are_shaken_give_axes_at_right_angles() {
+        let mut shaken = stack(&[0.0, 4.0, 8.0, 12.0], 0.0);
+        shaken.origins[0] = Point::new([0.02, -0.01, 0.0]);
+        shaken.origins[3] = Point::new([-0.02, 0.03, 12.0]);
+        let grid = shaken.regular_grid().unwrap();
+        let along_k = grid.lps_from_voxel().column(2);
+        assert_eq!(along_k, Vector::new([0.0, 0.0, 4.0]));
+        for (k, &origin) in shaken.origins.iter().enumerate() {
+            let at = grid.lps_from_voxel() * Point::new([0.0, 0.0, k as f64]);
+            assert!(at.distance(origin) < 0.05, "slice {k}: {at:?} {origin:?}");
+        }
+        let drifting = stack(&[0.0, 50.0, 100.0], 0.004).regular_grid().unwrap();
+        let along_k = drifting.lps_from_voxel().column(2);
+        assert!(
+            (along_k.xyz[1] - 0.2).abs() < 1e-12,
+            "a drift of 0.4 mm is kept"
+        );
     }
 
     #[test]

@@ -10,6 +10,8 @@ use crate::nifti::malformed;
 const UNITS_MM_S: u8 = 2 | 8;
 /// How far sform and qform may be apart, in voxels, before a person should know.
 const FORMS_AGREE_VOXELS: f64 = 0.1;
+/// A qform is written where it puts every voxel as near as this to where the sform does.
+const QFORM_VOXELS: f64 = 0.05;
 
 /// Where the voxels are, what said so, and what a person should know about it.
 pub(super) struct Orientation {
@@ -155,7 +157,7 @@ fn farthest_in_voxels(
         .fold(0.0, f64::max)
 }
 
-/// Writes the orientation into a header: sform always, qform where the axes are orthogonal.
+/// Writes the orientation into a header: sform always, qform where it says the same.
 pub(super) fn write_orientation(header: &mut Header, lps_from_voxel: Affine<Lps, Voxel>) {
     let affine = ras_from_lps() * lps_from_voxel;
     header.units = UNITS_MM_S;
@@ -171,19 +173,30 @@ pub(super) fn write_orientation(header: &mut Header, lps_from_voxel: Affine<Lps,
         lengths[2] as f32,
     ];
     header.qoffset = affine.origin().xyz.map(|c| c as f32);
-    let units = [0, 1, 2].map(|axis| columns[axis] * (1.0 / lengths[axis]));
-    let skew = units[0]
-        .dot(units[1])
-        .abs()
-        .max(units[0].dot(units[2]).abs())
-        .max(units[1].dot(units[2]).abs());
-    // Beyond this a rotation would misplace the far corner of a 512-voxel axis by more than 0.01 voxel.
-    header.qform_code = i16::from(skew < 2e-5);
-    if header.qform_code == 1 {
-        let third = if left_handed { -units[2] } else { units[2] };
-        header.quaternion =
-            quaternion_of([units[0].xyz, units[1].xyz, third.xyz]).map(|c| c as f32);
+    header.qform_code = 0;
+    let Some(units) = right_angled(columns) else {
+        return;
+    };
+    let third = if left_handed { -units[2] } else { units[2] };
+    header.quaternion = quaternion_of([units[0].xyz, units[1].xyz, third.xyz]).map(|c| c as f32);
+    // Readers that refuse an sform with axes a hair off the right angle take the qform.
+    let is_near = |qform| farthest_in_voxels(&affine, &qform, header.shape) <= QFORM_VOXELS;
+    header.qform_code = i16::from(from_qform(header).is_ok_and(is_near));
+    if header.qform_code == 0 {
+        header.quaternion = [0.0; 3];
     }
+}
+
+/// Unit axes at right angles, the third along its own side of the first two.
+fn right_angled(columns: [Vector<Ras>; 3]) -> Option<[Vector<Ras>; 3]> {
+    let first = columns[0].unit()?;
+    let across = first.cross(columns[1]).unit()?;
+    let third = if across.dot(columns[2]) < 0.0 {
+        -across
+    } else {
+        across
+    };
+    Some([first, across.cross(first), third])
 }
 
 /// The vector part of the unit quaternion with a >= 0 for the rotation with these columns.

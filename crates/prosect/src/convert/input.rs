@@ -285,7 +285,9 @@ fn read_dicom(
         .iter()
         .filter(|object| request.series_uid.as_ref() == Some(&object.series_uid))
         .collect();
-    if !wants_labels && images && named.is_empty() {
+    // A series that is no volume is told with its reason.
+    let only_images = objects.is_empty() && inventory.series().next().is_some();
+    if !wants_labels && (images || only_images) && named.is_empty() {
         if !objects.is_empty() {
             outcome.notes.push(format!(
                 "{} label objects lie in the input, too; name one with --series UID to convert it",
