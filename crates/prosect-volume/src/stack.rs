@@ -155,6 +155,8 @@ const UNEVEN_MM: f64 = 0.05;
 const TILT_OF_SPACING: f64 = 0.005;
 /// In-plane shift from the first to the last slice that is not kept.
 const STRAIGHT_MM: f64 = 0.1;
+/// A shift below this is arithmetic's: there is nothing to straighten.
+const ROUNDING_MM: f64 = 1e-6;
 
 /// Gaps up to this are bridged in any stack: slices 10 mm apart were the custom for decades, and
 /// radiologists read them.
@@ -219,7 +221,7 @@ impl SliceStack {
         let drift = shift * n_gaps as f64;
         // A drift this small is how exactly the positions were written. Other people's readers refuse
         // axes that are not at right angles, so the grid is straight, amid the slices.
-        let (step_k, first) = if drift.norm() <= STRAIGHT_MM {
+        let (step_k, first) = if (ROUNDING_MM..=STRAIGHT_MM).contains(&drift.norm()) {
             (normal * along, first + drift * 0.5)
         } else {
             (step_k, first)
